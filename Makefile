@@ -1,0 +1,59 @@
+# The two commands that matter are `make demo` and `make test`. Both install what they need into .venv and can be repeated.
+# `make help` lists the rest.
+
+PYTHON := .venv/bin/python
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export NO_COLOR := 1
+export ANSIBLE_LOCALHOST_WARNING := False
+export ANSIBLE_HOME := $(CURDIR)/.venv/ansible-home
+# The collection under test is this checkout, through the link in .venv: no other copy may win over it.
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.venv/collections
+
+.PHONY: help demo test setup-demo setup-test lint sanity unit integration docs bench clean
+
+help:
+	@echo 'make demo         see it work: no AWS account, no root, no Docker'
+	@echo 'make test         install what the tests need and run all of them'
+	@echo 'make lint         ruff, mypy, yamllint, ansible-lint, changelog, galaxy-importer'
+	@echo 'make sanity       ansible-test sanity'
+	@echo 'make unit         unit tests with coverage'
+	@echo 'make integration  tests against the loopback cloud, Docker Engine included'
+	@echo 'make docs         check the documentation and build it as HTML'
+	@echo 'make bench        measure speed against peers'
+	@echo 'make clean        remove everything that was installed or built here'
+
+demo: setup-demo
+	@$(PYTHON) demo/demo.py
+
+test: setup-test lint sanity unit integration docs
+	@echo 'All tests passed.'
+
+setup-demo:
+	@tools/setup.sh demo
+
+setup-test:
+	@tools/setup.sh test
+
+lint: setup-test
+	@tools/lint.sh
+
+sanity: setup-test
+	@tools/sanity.sh
+
+unit: setup-test
+	@echo '== Unit tests, with the coverage of plugins/'
+	@$(PYTHON) -m pytest tests/unit --cov --cov-report=term --cov-fail-under=90
+
+integration: setup-test
+	@echo '== Integration tests on the loopback cloud'
+	@$(PYTHON) -m pytest tests/integration
+
+docs: setup-test
+	@tools/docs.sh
+
+bench: setup-test
+	@echo '== Benchmarks'
+	@$(PYTHON) bench/run.py
+
+clean:
+	@rm -rf .venv build .ansible .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

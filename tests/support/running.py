@@ -1,0 +1,135 @@
+"""Runs modules in this process and playbooks as a user would, and says what came out."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import yaml
+from ansible.module_utils.testing import patch_module_args
+
+BIN = Path(sys.executable).parent
+
+
+@dataclass(frozen=True)
+class ModuleResult:
+    """What a module printed, as Ansible would read it."""
+
+    returned: dict[str, Any]
+
+    def __getitem__(self, key: str) -> Any:
+        return self.returned[key]
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.returned.get("changed"))
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.returned.get("failed"))
+
+    @property
+    def msg(self) -> str:
+        return str(self.returned.get("msg", ""))
+
+    @property
+    def warnings(self) -> list[str]:
+        found = self.returned.get("warnings", [])
+        return [w if isinstance(w, str) else w["event"]["msg"] for w in found]
+
+
+def run_module(
+    name: str,
+    arguments: Mapping[str, Any],
+    *,
+    check: bool = False,
+    diff: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> ModuleResult:
+    """Run plugins/modules/NAME.py in this process. A traceback is the test's failure."""
+    module = importlib.import_module(f"ansible_collections.stevedore.ecr.plugins.modules.{name}")
+    given = {**arguments, "_ansible_check_mode": check, "_ansible_diff": diff}
+    output = io.StringIO()
+    other_settings = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    with (
+        mock.patch.dict(os.environ, {**other_settings, **(environment or {})}, clear=True),
+        patch_module_args(given),
+        contextlib.redirect_stdout(output),
+        contextlib.suppress(SystemExit),
+    ):
+        module.main()
+    return ModuleResult(json.loads(output.getvalue()))
+
+
+@dataclass(frozen=True)
+class PlaybookRun:
+    """One run of ansible-playbook."""
+
+    status: int
+    output: str
+
+    @property
+    def recap(self) -> dict[str, int]:
+        """The counts of localhost in the last recap."""
+        line = [line for line in self.output.splitlines() if re.match(r"\S+\s+: ok=", line)][-1]
+        return {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", line)}
+
+
+def playbook_command(playbook: Path | str, *options: str) -> list[str]:
+    return [str(BIN / "ansible-playbook"), str(playbook), *options]
+
+
+def playbook_environment(directory: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which nothing of the machine's own AWS, Docker or Ansible configuration is seen."""
+    return {
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "HOME": str(directory),
+        "LANG": "C.UTF-8",
+        "NO_COLOR": "1",
+        "ANSIBLE_LOCALHOST_WARNING": "False",
+        "ANSIBLE_COLLECTIONS_PATH": str(directory / "no-collections"),
+        "ANSIBLE_CONFIG": os.devnull,
+        **environment,
+    }
+
+
+def run_playbook(
+    playbook: Path | str | list[dict[str, Any]],
+    *options: str,
+    directory: Path,
+    environment: Mapping[str, str],
+    timeout: float = 300,
+) -> PlaybookRun:
+    """Run a playbook (a path, an FQCN such as stevedore.ecr.mirror, or plays) on localhost."""
+    if isinstance(playbook, list):
+        path = directory / "playbook.yml"
+        path.write_text(yaml.safe_dump(playbook, sort_keys=False))
+        playbook = path
+    done = subprocess.run(
+        playbook_command(playbook, *options),
+        env=playbook_environment(directory, environment),
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    return PlaybookRun(done.returncode, done.stdout)
+
+
+def local_play(*tasks: dict[str, Any], **more: Any) -> list[dict[str, Any]]:
+    """One play on localhost with these tasks."""
+    return [{"name": "Test", "hosts": "localhost", "gather_facts": False, "tasks": list(tasks), **more}]
