@@ -60,7 +60,7 @@ def test_preview(ecr: FakeECR) -> None:
 @pytest.mark.parametrize(
     ("call", "description", "operation"),
     [
-        (lambda client: api.list_repository_names(client), "list the repositories", "DescribeRepositories"),
+        (api.list_repository_names, "list the repositories", "DescribeRepositories"),
         (lambda client: api.get_lifecycle_policy(client, "xx"), "read the lifecycle policy", "GetLifecyclePolicy"),
         (
             lambda client: api.put_lifecycle_policy(client, "xx", TEXT),
@@ -120,7 +120,7 @@ def test_the_back_off_of_one_call_does_not_slow_down_the_next(ecr: FakeECR, slep
         ecr.refuse("GetLifecyclePolicy", "ThrottlingException")
         return api.get_lifecycle_policy(ecr.client, "with")
 
-    for _ in range(10):
+    for _attempt in range(10):
         outer()
     assert all(pause <= 1 for pause in slept)
 

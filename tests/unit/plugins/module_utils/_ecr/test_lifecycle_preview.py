@@ -26,8 +26,8 @@ def ecr() -> FakeECR:
     return ecr
 
 
-def preview(ecr: FakeECR, rules: list[Rule] = NORMAL, timeout: float = 300) -> dict[str, Any]:
-    return preview_policy(ecr.client, "a/b", rules, timeout=timeout, clock=FakeClock())
+def preview(ecr: FakeECR, rules: list[Rule] | None = None, timeout: float = 300) -> dict[str, Any]:
+    return preview_policy(ecr.client, "a/b", rules or NORMAL, timeout=timeout, clock=FakeClock())
 
 
 def start_another(ecr: FakeECR, looks: int = 0) -> None:
