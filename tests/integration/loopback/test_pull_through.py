@@ -242,9 +242,9 @@ def test_pull_by_digest(quay: Cloud) -> None:
     """AWS's guide says that it works, users say that it does not: both ways can be had."""
     made = quay.publish("quay.io", "team/app", "1", platforms=PLATFORMS)
     child = made["manifests"]["linux/arm64"]
-    quay.knobs(**{"ecr__pull_through__by_digest": False})
+    quay.knobs(ecr__pull_through__by_digest=False)
     assert Ecr(quay).manifest("quay/team/app", child).status == 404
-    quay.knobs(**{"ecr__pull_through__by_digest": True})
+    quay.knobs(ecr__pull_through__by_digest=True)
     assert sha256(Ecr(quay).manifest("quay/team/app", child).body) == child
     assert cached(quay, "quay/team/app") == {child}
 

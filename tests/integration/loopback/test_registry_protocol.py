@@ -9,8 +9,6 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
-
-from loopback.client import Cloud
 from registry import (
     DOCKER_CONFIG,
     DOCKER_LAYER,
@@ -26,6 +24,8 @@ from registry import (
     encoded,
     sha256,
 )
+
+from loopback.client import Cloud
 
 MIB = 1 << 20
 PART = 5 * MIB
