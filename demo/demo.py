@@ -64,7 +64,7 @@ def cache_images(cloud: Cloud) -> None:
 def run_playbook(cloud: Cloud) -> str | None:
     """The output, which is shown as it comes; None when the run failed."""
     environment = {**playbook_environment(OUTPUT, cloud.environment()), "ANSIBLE_FORCE_COLOR": "0"}
-    command = playbook_command(PLAYBOOK, "--diff")
+    command = playbook_command(PLAYBOOK)
     lines = []
     with subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout or []:

@@ -27,7 +27,7 @@ step 'yamllint'
 yamllint --strict .
 
 step 'ansible-lint, profile production'
-ansible-lint --offline --quiet
+ansible-lint --offline -q
 
 step 'changelog'
 antsibull-changelog lint

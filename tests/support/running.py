@@ -98,10 +98,17 @@ def playbook_environment(directory: Path, environment: Mapping[str, str]) -> dic
         "LANG": "C.UTF-8",
         "NO_COLOR": "1",
         "ANSIBLE_LOCALHOST_WARNING": "False",
+        "ANSIBLE_INVENTORY_UNPARSED_WARNING": "False",
         "ANSIBLE_COLLECTIONS_PATH": str(directory / "no-collections"),
-        "ANSIBLE_CONFIG": os.devnull,
+        "ANSIBLE_CONFIG": str(_empty_configuration(directory)),
         **environment,
     }
+
+
+def _empty_configuration(directory: Path) -> Path:
+    path = directory / "ansible.cfg"
+    path.write_text("[defaults]\n")
+    return path
 
 
 def run_playbook(
