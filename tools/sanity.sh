@@ -13,9 +13,15 @@ for name in get_pip_24_2.py get_pip_25_2.py; do
     cp tools/get_pip.py "$home/.ansible/test/cache/$name"
 done
 log=build/sanity.log
+failed=
 cd "$copy"
-HOME="$home" PATH="$PATH:$real" ansible-test sanity --local --python "$version" --color no 2>&1 | tee "$OLDPWD/$log"
+HOME="$home" PATH="$PATH:$real" ansible-test sanity --local --python "$version" --color no >"$OLDPWD/$log" 2>&1 || failed=yes
 cd "$OLDPWD"
+grep -E '^(Running|ERROR|FATAL)' "$log" || true
+if [ -n "$failed" ]; then
+    tail -n 5 "$log" >&2
+    exit 1
+fi
 if grep -q 'All targets skipped' "$log"; then
     echo 'ansible-test found nothing to test: see tools/tree.sh' >&2
     exit 1

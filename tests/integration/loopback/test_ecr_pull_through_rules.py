@@ -20,11 +20,9 @@ def ecr(cloud: Cloud) -> Any:
     return cloud.client("ecr")
 
 
-def secret(
-    cloud: Cloud, name: str = "docker-hub", value: Any = LOGIN, *, region: str | None = None, **more: Any
-) -> str:
+def secret(cloud: Cloud, name: str = "docker-hub", value: Any = None, *, region: str | None = None, **more: Any) -> str:
     manager = cloud.client("secretsmanager", region=region)
-    text = value if isinstance(value, str) else json.dumps(value)
+    text = value if isinstance(value, str) else json.dumps(LOGIN if value is None else value)
     return str(manager.create_secret(Name=f"ecr-pullthroughcache/{name}", SecretString=text, **more)["ARN"])
 
 

@@ -291,7 +291,7 @@ def test_another_account_needs_both_sides(cloud: Cloud, ecr: Any) -> None:
     guest = cloud.client("ecr", credentials=cloud.role("guest", allowed, account=OTHER))
     root = cloud.client("ecr", account=OTHER)
     for stranger in (guest, root):
-        with refused("AccessDeniedException", arn(cloud, "team/a")):
+        with refused("AccessDeniedException", arn(cloud, "team/a"), "no resource-based policy"):
             stranger.list_images(**call)
     ecr.set_repository_policy(repositoryName="team/a", policyText=reader(f"arn:aws:iam::{OTHER}:root"))
     for friend in (guest, root):

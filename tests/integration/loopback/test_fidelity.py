@@ -49,7 +49,7 @@ def table() -> list[tuple[str, str, str]]:
     """(behaviour, fidelity, source) of each line."""
     lines = [line for line in in_the_cloud("-m", "loopback", "fidelity").splitlines() if line.startswith("| `")]
     cells = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in lines]
-    return [(where, kind, source) for where, kind, source in cells]
+    return [(row[0], row[1], row[2]) for row in cells]
 
 
 @pytest.fixture(scope="module")

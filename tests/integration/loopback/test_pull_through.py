@@ -153,7 +153,7 @@ def test_concurrent_first_pulls_fetch_once(quay: Cloud) -> None:
         barrier.wait()
         statuses.append(registry.manifest("quay/team/app", "1").status)
 
-    threads = [threading.Thread(target=pull) for _ in range(6)]
+    threads = [threading.Thread(target=pull) for _caller in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:

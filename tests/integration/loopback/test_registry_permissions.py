@@ -158,7 +158,7 @@ def test_repository_policy_can_deny(cloud: Cloud) -> None:
     cloud.client("ecr").set_repository_policy(repositoryName=NAME, policyText=policy(statement))
     answer = registry.manifest(NAME, "1")
     assert answer.error == (403, "DENIED")
-    assert answer.message.endswith("with an explicit deny")
+    assert answer.message.endswith("with an explicit deny in a resource-based policy")
 
 
 @pytest.mark.parametrize(("scope", "status"), [("V2", 403), ("V1", 200)])
