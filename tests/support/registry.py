@@ -99,6 +99,18 @@ class Ecr(Client):
         assert done.status == 201, done
         return sha256(content)
 
+    def push_layer(self, repository: str, content: bytes) -> str:
+        """A blob that an image refers to, so that it can be fetched."""
+        digest = self.push_blob(repository, content)
+        self.commit(repository, digest)
+        return digest
+
+    def commit(self, repository: str, digest: str) -> None:
+        """Push an image that refers to the blob."""
+        part = {"mediaType": OCI_CONFIG, "digest": digest, "size": 0}
+        manifest = encoded({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": part, "layers": [part]})
+        assert self.put(repository, sha256(manifest), manifest).status == 201
+
     def finish(self, location: str, digest: str, content: bytes = b"", **headers: str) -> Answer:
         return self.call("PUT", f"{location}?{urlencode({'digest': digest})}", body=content, **headers)
 

@@ -127,6 +127,16 @@ def test_a_tag_moves_unless_it_is_immutable(ecr: Any) -> None:
     push_image(ecr, REPOSITORY, ["2"])
 
 
+def test_an_immutable_tag_cannot_even_be_put_again(cloud: Cloud, ecr: Any) -> None:
+    push_image(ecr, REPOSITORY, ["1"])
+    call = {"repositoryName": REPOSITORY, "imageManifest": get(ecr, {"imageTag": "1"})["images"][0]["imageManifest"]}
+    ecr.put_image_tag_mutability(repositoryName=REPOSITORY, imageTagMutability="IMMUTABLE")
+    with refused("ImageTagAlreadyExistsException"):
+        ecr.put_image(**call, imageTag="1")
+    with refused("ImageAlreadyExistsException"):
+        ecr.put_image(**call)
+
+
 def test_exclusions_from_immutability(ecr: Any) -> None:
     ecr.put_image_tag_mutability(
         repositoryName=REPOSITORY,

@@ -307,6 +307,18 @@ def test_passing_a_role_needs_a_permission(cloud: Cloud) -> None:
     admin.create_pull_through_cache_rule(**call)
 
 
+def test_the_first_rule_makes_the_service_linked_role(cloud: Cloud) -> None:
+    may = [allow("ecr:CreatePullThroughCacheRule")]
+    admin = cloud.client("ecr", credentials=cloud.role("admin", may))
+    with refused("AccessDeniedException", "iam:CreateServiceLinkedRole", "AWSServiceRoleForECRPullThroughCache"):
+        admin.create_pull_through_cache_rule(ecrRepositoryPrefix="quay", upstreamRegistryUrl="quay.io")
+    for_it = {"StringEquals": {"iam:AWSServiceName": SERVICE}}
+    cloud.role("admin", [*may, allow("iam:CreateServiceLinkedRole", Condition=for_it)])
+    admin.create_pull_through_cache_rule(ecrRepositoryPrefix="quay", upstreamRegistryUrl="quay.io")
+    cloud.role("admin", may)
+    admin.create_pull_through_cache_rule(ecrRepositoryPrefix="k8s", upstreamRegistryUrl="registry.k8s.io")
+
+
 @pytest.mark.parametrize(
     ("action", "operation"),
     [

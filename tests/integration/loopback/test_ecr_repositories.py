@@ -70,6 +70,8 @@ def test_describes_all_in_pages_or_the_named(ecr: Any) -> None:
         ecr.describe_repositories(repositoryNames=[names[0], "no/such"])
     with refused("InvalidParameterException", "maxResults"):
         ecr.describe_repositories(repositoryNames=[names[0]], maxResults=5)
+    with refused("InvalidParameterException", "nextToken"):
+        ecr.describe_repositories(nextToken="junk")
 
 
 def test_only_an_empty_repository_goes_without_force(ecr: Any) -> None:

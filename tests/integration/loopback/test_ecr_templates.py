@@ -265,10 +265,15 @@ def test_a_role_that_cannot_do_it(cloud: Cloud, ecr: Any, actions: list[str], tr
 
 
 @pytest.mark.usefixtures("quay")
-def test_a_role_uses_a_key(cloud: Cloud, ecr: Any) -> None:
-    key = cloud.client("kms").create_key()["KeyMetadata"]["Arn"]
-    role = service_role(cloud, "ecr:CreateRepository", "kms:CreateGrant", "kms:RetireGrant", "kms:DescribeKey")
-    create(ecr, encryptionConfiguration={"encryptionType": "KMS", "kmsKey": key}, customRoleArn=role)
+@pytest.mark.parametrize("missing", [None, "kms:CreateGrant", "kms:RetireGrant", "kms:DescribeKey"])
+def test_a_role_uses_a_key(cloud: Cloud, ecr: Any, missing: str | None) -> None:
+    needed = {"ecr:CreateRepository", "kms:CreateGrant", "kms:RetireGrant", "kms:DescribeKey"}
+    encryption = {"encryptionType": "KMS", "kmsKey": cloud.client("kms").create_key()["KeyMetadata"]["Arn"]}
+    create(ecr, encryptionConfiguration=encryption, customRoleArn=service_role(cloud, *needed - {missing or ""}))
+    if missing:
+        with refused("RepositoryNotFoundException"):
+            pull(cloud, "team/app")
+        return
     pull(cloud, "team/app")
     (made,) = ecr.describe_repositories()["repositories"]
-    assert made["encryptionConfiguration"] == {"encryptionType": "KMS", "kmsKey": key}
+    assert made["encryptionConfiguration"] == encryption

@@ -23,7 +23,7 @@ def fetch(cloud: Cloud) -> dict[str, tuple[Client, str]]:
     cloud.client("ecr").create_repository(repositoryName=NAME)
     registry = Ecr(cloud)
     registry.push_image(NAME, "1", annotations={"padding": "x" * 2000})
-    layer = registry.push_blob(NAME, CONTENT)
+    layer = registry.push_layer(NAME, CONTENT)
     signed = registry.call("GET", f"/v2/{NAME}/blobs/{layer}").headers["Location"]
     cloud.publish("quay.io", NAME, "1", annotations={"padding": "x" * 2000})
     cloud.forget_calls()
@@ -193,11 +193,16 @@ def test_log_has_every_call_with_its_bytes(cloud: Cloud) -> None:
     registry = Ecr(cloud)
     cloud.forget_calls()
     registry.push_blob(NAME, CONTENT)
+    registry.commit(NAME, sha256(CONTENT))
     registry.blob(NAME, sha256(CONTENT))
-    seen = [(call["method"], call["status"], call["received"]) for call in cloud.calls()]
-    assert seen == [("POST", 202, 0), ("PUT", 201, len(CONTENT)), ("GET", 307, 0), ("GET", 200, 0)]
-    assert cloud.calls()[-1]["sent"] == len(CONTENT)
-    assert f"digest={sha256(CONTENT).replace(':', '%3A')}" in cloud.calls()[1]["query"]
+    post, put, manifest, redirect, download = cloud.calls()
+    assert (post["method"], post["status"], post["received"]) == ("POST", 202, 0)
+    assert (put["method"], put["status"], put["received"]) == ("PUT", 201, len(CONTENT))
+    assert f"digest={sha256(CONTENT).replace(':', '%3A')}" in put["query"]
+    assert (manifest["method"], manifest["status"]) == ("PUT", 201)
+    assert (redirect["method"], redirect["status"], redirect["sent"]) == ("GET", 307, 0)
+    assert (download["status"], download["sent"]) == (200, len(CONTENT))
+    assert download["host"] != put["host"] == cloud.registry.removeprefix("http://")
 
 
 def test_log_names_operations(cloud: Cloud) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import time
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -367,13 +368,19 @@ def test_paths_that_are_none(registry: Ecr, path: str) -> None:
 # ------------------------------------------------------------------ layers in
 
 
+def stored(registry: Ecr, digest: str) -> bytes:
+    """What the registry holds under this digest, once an image refers to it."""
+    registry.commit(NAME, digest)
+    return registry.blob(NAME, digest)
+
+
 def test_upload_in_one_put(registry: Ecr) -> None:
     content = b"x" * MIB
     answer = registry.finish(begin(registry), sha256(content), content)
     assert answer.status == 201
     assert answer.headers["Docker-Content-Digest"] == sha256(content)
     assert answer.headers["Location"] == f"{registry.origin}/v2/{NAME}/blobs/{sha256(content)}"
-    assert registry.blob(NAME, sha256(content)) == content
+    assert stored(registry, sha256(content)) == content
 
 
 def test_upload_in_one_patch_of_unknown_length(registry: Ecr) -> None:
@@ -383,7 +390,7 @@ def test_upload_in_one_patch_of_unknown_length(registry: Ecr) -> None:
     assert patched.status == 201
     assert patched.headers["Range"] == "0-10"
     assert registry.finish(patched.headers["Location"], sha256(b"".join(content))).status == 201
-    assert registry.blob(NAME, sha256(b"".join(content))) == b"onetwothree"
+    assert stored(registry, sha256(b"".join(content))) == b"onetwothree"
 
 
 def test_upload_in_parts_as_ecr_takes_them(registry: Ecr) -> None:
@@ -396,7 +403,7 @@ def test_upload_in_parts_as_ecr_takes_them(registry: Ecr) -> None:
         assert (answer.status, answer.headers["Range"]) == (201, f"0-{PART - 1}")
     content = b"".join([*parts, b"the end"])
     assert registry.finish(location, sha256(content), b"the end").status == 201
-    assert sha256(registry.blob(NAME, sha256(content))) == sha256(content)
+    assert sha256(stored(registry, sha256(content))) == sha256(content)
 
 
 def test_client_that_believes_the_range_header_is_stuck(registry: Ecr) -> None:
@@ -459,19 +466,29 @@ def test_upload_can_be_asked_about_and_cancelled(registry: Ecr) -> None:
     assert registry.call("GET", location).error == (404, "BLOB_UPLOAD_UNKNOWN")
 
 
-def test_half_a_part_is_no_part(registry: Ecr) -> None:
+def test_half_a_part_is_no_part(cloud: Cloud, registry: Ecr) -> None:
     """A client that goes away in the middle of a PATCH can send the part again."""
     location = begin(registry)
     registry.call("PATCH", location, body=b"a" * PART)
+    cloud.forget_calls()
     address = urlsplit(location)
     connection = http.client.HTTPConnection(str(address.hostname), address.port)
     headers = {"Authorization": registry.authorization or "", "Content-Length": "1000"}
     connection.request("PATCH", address.path, body=b"half", headers=headers)
     connection.close()
+    await_call(cloud, status=-1, received=4)
     content = b"a" * PART + b"whole"
     answer = registry.call("PATCH", location, body=b"whole", content_range=f"{PART}-{PART + 4}")
     assert answer.status == 201
     assert registry.finish(location, sha256(content)).status == 201
+    assert stored(registry, sha256(content)) == content
+
+
+def await_call(cloud: Cloud, **expected: int) -> None:
+    """Until the log has a call with these fields: the server learns late that a client has gone."""
+    deadline = time.monotonic() + 30
+    while not any(expected.items() <= call.items() for call in cloud.calls()):
+        assert time.monotonic() < deadline, cloud.calls()
 
 
 def test_same_layer_can_be_pushed_twice(registry: Ecr) -> None:
@@ -483,7 +500,7 @@ def test_same_layer_can_be_pushed_twice(registry: Ecr) -> None:
 
 @pytest.fixture
 def layer(registry: Ecr) -> str:
-    return registry.push_blob(NAME, b"0123456789")
+    return registry.push_layer(NAME, b"0123456789")
 
 
 def signed(registry: Ecr, layer: str) -> str:
@@ -502,6 +519,15 @@ def test_layer_head(registry: Ecr, layer: str) -> None:
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_missing_layer(registry: Ecr, method: str) -> None:
     assert registry.call(method, f"/v2/{NAME}/blobs/{ABSENT}").status == 404
+
+
+def test_layer_of_no_image_cannot_be_fetched(registry: Ecr) -> None:
+    digest = registry.push_blob(NAME, b"of no image")
+    path = f"/v2/{NAME}/blobs/{digest}"
+    assert registry.call("HEAD", path).status == 200
+    assert registry.call("GET", path).error == (404, "BLOB_UNKNOWN")
+    registry.commit(NAME, digest)
+    assert registry.call("GET", path).status == 307
 
 
 def test_layer_comes_from_another_origin(registry: Ecr, layer: str) -> None:
@@ -542,7 +568,7 @@ def test_signed_url_is_for_an_hour_for_get_and_for_one_layer(cloud: Cloud, regis
 
     assert fetch("HEAD", location).status == 403
     assert b"SignatureDoesNotMatch" in fetch("GET", location.replace("Signature=", "Signature=0")).body
-    other = registry.push_blob(NAME, b"other")
+    other = registry.push_layer(NAME, b"other")
     assert b"SignatureDoesNotMatch" in fetch("GET", location.replace(layer, other)).body
     assert fetch("GET", location.partition("?")[0]).status == 403
     cloud.advance(HOUR + 60)

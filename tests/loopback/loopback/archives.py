@@ -118,10 +118,12 @@ class _Sink:
 
     def __init__(self, out: IO[bytes], compressor: _Compressor) -> None:
         self._out, self._compressor = out, compressor
-        self._compressed, self._plain = hashlib.sha256(), hashlib.sha256()
+        self._plain = hashlib.sha256()
+        self._compressed = self._plain if isinstance(compressor, _Plain) else hashlib.sha256()
 
     def write(self, data: bytes) -> int:
-        self._plain.update(data)
+        if self._compressed is not self._plain:
+            self._plain.update(data)
         self._store(self._compressor.compress(data))
         return len(data)
 

@@ -2,7 +2,8 @@
 
 ministack (pinned) brings SigV4, IAM evaluation, STS, Secrets Manager, SSM, S3, Logs, EventBridge, Scheduler, ECS, EC2
 and Batch. Services of ours replace or add to its table of services, so that its authentication and authorisation run
-before our handlers. `tests/integration/loopback/test_ministack.py` pins each internal that is leaned on here.
+before our handlers; of a service that AUTHORIZES itself it only checks the credentials.
+`tests/integration/loopback/test_ministack.py` pins each internal that is leaned on here.
 """
 
 from __future__ import annotations
@@ -178,12 +179,15 @@ def refusal(
         identity = evaluate(request, principal.policies, *principal.limits)
     statements = [statement for policy in filter(None, policies) for statement in _statements(policy)]
     verdict = combine_resource_policy(identity, request, {"Statement": statements}, owner, limits=principal.limits)
-    return None if verdict.decision == "Allow" else _sentence(verdict, action, resource)
+    if verdict.decision == "Allow":
+        return None
+    # Who may by identity, and still may not, is kept out by the owner's policies.
+    return _sentence(verdict, action, resource, "a resource" if identity.decision == "Allow" else "an identity")
 
 
-def _sentence(verdict: Any, action: str, resource: str) -> str:
-    missing = f"because no identity-based policy allows the {action} action"
-    kind = "with an explicit deny" if verdict.decision == "Deny" else missing
+def _sentence(verdict: Any, action: str, resource: str, by: str = "an identity") -> str:
+    missing = f"because no {by.partition(' ')[2]}-based policy allows the {action} action"
+    kind = f"with an explicit deny in {by}-based policy" if verdict.decision == "Deny" else missing
     return f"User: {verdict.principal_arn} is not authorized to perform: {action} on resource: {resource} {kind}"
 
 
@@ -218,19 +222,6 @@ def require_pass_role(role_arns: Iterable[str | None], to_service: str) -> None:
     """iam:PassRole, which ministack does not check by itself."""
     for role in filter(None, role_arns):
         require("iam:PassRole", role, {"iam:PassedToService": to_service})
-
-
-def resource_policy_allows(policy: str | None, key: str, action: str, resource: str) -> bool:
-    """Whether a resource policy (ECR's registry policy, say) allows the holder of access key `key` to do `action`."""
-    from ministack.core.iam_evaluator import AuthError, evaluate_resource_policy, resolve_principal
-
-    if not policy:
-        return False
-    principal = resolve_principal(key, _account_of(key))
-    if isinstance(principal, AuthError):
-        return False
-    context = _evaluation(principal, action, resource, {})
-    return bool(evaluate_resource_policy(policy, context).decision == "Allow")
 
 
 def _account_of(key: str) -> str:

@@ -17,13 +17,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from loopback.clock import clock
-from loopback.web import App, Message, Receive, Request, Scope, Send, reply
+from loopback.web import App, Disconnected, Message, Receive, Request, Scope, Send, hang_up, reply
 
 LOG_LIMIT = 50_000
 
 
 class Injected(Exception):
-    """Raised into the server so that it drops the connection."""
+    """A fault that ends the connection."""
 
 
 @dataclass
@@ -127,9 +127,9 @@ class Faults:
                 await self._app(scope, counted_receive, counted_send)
             else:
                 await self._strike(rule, scope, counted_receive, counted_send)
-        except Injected:
+        except (Injected, Disconnected):
             call.status = -1
-            raise
+            hang_up(send)
 
     async def _strike(self, rule: Rule, scope: Scope, receive: Receive, send: Send) -> None:
         if rule.delay:
@@ -139,6 +139,7 @@ class Faults:
         if rule.reset:
             raise Injected("connection reset")
         if rule.status is not None:
+            await Request(scope, receive).drain()
             body = rule.body if isinstance(rule.body, str) else json.dumps(rule.body)
             await reply(send, rule.status, {"Content-Type": "application/json", **rule.headers}, body.encode())
             return

@@ -102,6 +102,7 @@ def _distribution(directory: Path) -> Iterator[None]:
         "log: {level: error}\n"
         f"storage: {{filesystem: {{rootdirectory: {directory}/distribution}}, delete: {{enabled: true}}}}\n"
         f"http: {{addr: '127.0.0.1:{DISTRIBUTION_PORT}'}}\n"
+        "validation: {manifests: {urls: {allow: ['^https://']}}}\n"  # layers that live elsewhere, as Windows has them
     )
     with _daemon(directory, "distribution", ["docker-registry", "serve", str(configuration)]) as process:
         _await(process, "docker-registry", lambda: _accepts(("127.0.0.1", DISTRIBUTION_PORT)))

@@ -129,6 +129,7 @@ async def _serve(app: App, settings: Settings, sockets: list[socket.socket]) -> 
     config.keep_alive_timeout = 75
     config.loglevel = "WARNING"
     config.backlog = BACKLOG
+    config.alpn_protocols = ["http/1.1"]  # HTTP/2 would be slower, and its streams cannot be cut off
     plain = [f"fd://{listener.fileno()}" for listener in sockets]
     if settings.tls is None:
         config.bind = plain

@@ -27,7 +27,7 @@ from loopback.errors import RegistryError
 from loopback.fidelity import assumed, documented
 from loopback.knobs import knobs
 from loopback.upstream_store import DiskStore, DistributionStore, Manifest, Shelf, Store
-from loopback.web import Disconnected, Receive, Request, Scope, Send, reply, reply_json
+from loopback.web import Receive, Request, Scope, Send, reply, reply_json
 
 Json = dict[str, Any]
 
@@ -146,8 +146,6 @@ class Hub:
         try:
             await request.drain()
             await self._route(_Call(request, send, host, source))
-        except Disconnected:
-            return
         except RegistryError as error:
             await reply_json(send, error.status, _errors(error.code, error.message), error.headers)
 
@@ -182,7 +180,7 @@ class Hub:
 
     # -------------------------------------------------------------- who is asking
 
-    @documented("distribution's token specification; several scopes in one token")
+    @documented("distribution.github.io/distribution/spec/auth/token: several scopes in one token")
     async def _give_token(self, call: _Call) -> None:
         user = self._user(call)
         if user is None:
@@ -199,7 +197,7 @@ class Hub:
         issued = {"token": token, "access_token": token, "expires_in": TOKEN_LIFE}
         await reply_json(call.send, 200, issued)
 
-    @documented("Docker Hub's wording of a wrong password; the others' is assumed")
+    @assumed("wordings of a wrong password")
     def _user(self, call: _Call) -> str | None:
         """Whose token it will be; None for a wrong login."""
         header = call.request.headers.get("authorization")
@@ -231,8 +229,7 @@ class Hub:
         challenge = f'Bearer realm="{realm}",service="{quirks.service}"' + (f',scope="{scope}"' if scope else "")
         return RegistryError("UNAUTHORIZED", "authentication required", 401, {"WWW-Authenticate": challenge})
 
-    @documented("github.com/docker/hub-feedback: a missing repository of Docker Hub is 401, not 404")
-    @assumed("how the other upstreams answer for a repository that is private or missing")
+    @assumed("how each upstream answers for a repository that is private or missing: Docker Hub with 401, for one")
     def _visible(self, call: _Call, name: str, user: str) -> Shelf:
         shelf = Shelf() if (call.host, name) == PREVIEW else self._store.shelf(call.host, name)
         if shelf is not None and (user or not shelf.private):

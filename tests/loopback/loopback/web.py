@@ -92,6 +92,17 @@ async def reply(send: Send, status: int, headers: dict[str, str] | None = None, 
     await send({"type": "http.response.body", "body": body})
 
 
+def hang_up(send: Send) -> None:
+    """Have the connection closed with no more said, once the application returns.
+
+    ASGI has no way to say so: for a request without an answer, hypercorn would make up a 500.
+    """
+    from hypercorn.protocol.http_stream import ASGIHTTPState
+
+    stream: Any = send.__self__  # type: ignore[attr-defined]
+    stream.state = ASGIHTTPState.CLOSED
+
+
 async def reply_json(send: Send, status: int, document: Any, headers: dict[str, str] | None = None) -> None:
     body = json.dumps(document, default=str).encode()
     await reply(send, status, {"Content-Type": "application/json", **(headers or {})}, body)

@@ -3,6 +3,7 @@
     NAME = "codebuild"                      the service's signing name, as ministack routes it
     handle_request                          see loopback.json_service
     reset()                                 forget everything
+    AUTHORIZES = True                       optional: it asks IAM itself, see JsonService.authorizer
     wrap(app) -> app                        optional: an HTTP surface of its own, such as ECR's registry API
 
 A service that ministack emulates well enough but for some checks offers `before(method, path, headers, body)` in

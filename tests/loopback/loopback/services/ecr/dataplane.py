@@ -23,7 +23,7 @@ from loopback.fidelity import assumed, documented
 from loopback.services.ecr import imports, layers, manifests, state, tokens, uploads
 from loopback.services.ecr.access import Visit, Visitor, manifest_unknown
 from loopback.services.ecr.state import INDEX_TYPES, Image
-from loopback.web import App, Disconnected, Receive, Request, Scope, Send, TooLarge, reply, reply_json
+from loopback.web import App, Receive, Request, Scope, Send, TooLarge, reply, reply_json
 
 Handler = Callable[..., Awaitable[None]]
 
@@ -43,15 +43,12 @@ def wrap(app: App) -> App:
         request = Request(scope, receive)
         addresses = cloud.running().addresses
         where = addresses.registry_at(request.host)
-        try:
-            if addresses.is_blobs(request.host):
-                await layers.serve(request, send)
-            elif where is not None and _is_registry_api(request):
-                await _answer(request, send, where)
-            else:
-                await app(scope, receive, send)
-        except Disconnected:
-            return
+        if addresses.is_blobs(request.host):
+            await layers.serve(request, send)
+        elif where is not None and _is_registry_api(request):
+            await _answer(request, send, where)
+        else:
+            await app(scope, receive, send)
 
     return data_plane
 
@@ -110,7 +107,7 @@ async def _serve(request: Request, send: Send, where: Registry) -> None:
 # ------------------------------------------------------------------ manifests
 
 
-@documented("ECR user guide, image-pull-iam: BatchGetImage")
+@documented("ECR API reference, BatchGetImage: called once when an image is pulled")
 async def _get_manifest(visit: Visit, reference: str) -> None:
     visit.require("ecr:BatchGetImage")
     tag, digest = _reference(reference)
@@ -143,7 +140,8 @@ def _acceptable(image: Image, header: str | None, *, by_tag: bool) -> tuple[byte
     return converted
 
 
-@documented("ECR user guide, image-push-iam: PutImage; wording: github.com/google/go-containerregistry/issues/1568")
+@documented("ECR API reference, PutImage: called once when an image is pushed")
+@assumed("wording of a wrong digest: github.com/google/go-containerregistry/issues/1568")
 async def _put_manifest(visit: Visit, reference: str) -> None:
     visit.require("ecr:PutImage")
     repository = visit.repository()
@@ -188,7 +186,7 @@ async def _referrers(visit: Visit, subject: str) -> None:
 # ------------------------------------------------------------------ layers
 
 
-@documented("ECR user guide, image-push-iam: BatchCheckLayerAvailability")
+@documented("ECR API reference, BatchCheckLayerAvailability: called for each layer when an image is pushed")
 async def _head_layer(visit: Visit, digest: str) -> None:
     visit.require("ecr:BatchCheckLayerAvailability")
     found = _layer(visit, digest)
@@ -201,20 +199,26 @@ async def _head_layer(visit: Visit, digest: str) -> None:
     await reply(visit.send, 200, headers)
 
 
-@documented("ECR user guide, image-pull-iam: GetDownloadUrlForLayer")
-@assumed("307 to S3, as everybody sees it")
+@documented("ECR API reference, GetDownloadUrlForLayer: once for each layer; only for layers that an image refers to")
+@assumed("307 to S3; 404 for a layer that no image refers to")
 async def _get_layer(visit: Visit, digest: str) -> None:
     visit.require("ecr:GetDownloadUrlForLayer")
-    repository = visit.repository()
-    location = layers.url(repository.account, repository.region, _layer(visit, digest))
+    repository, found = visit.repository(), _layer(visit, digest)
+    if not manifests.refer_to(repository, found):
+        raise _layer_unknown(digest)
+    location = layers.url(repository.account, repository.region, found)
     await reply(visit.send, 307, {"Location": location, **_VERSION})
 
 
 @assumed("code and wording of a layer that is not there; a layer is known only in repositories it was brought to")
 def _layer(visit: Visit, digest: str) -> str:
     if _digest(digest) not in visit.repository().layers:
-        raise RegistryError("BLOB_UNKNOWN", f"Layer with digest '{digest}' not found", 404)
+        raise _layer_unknown(digest)
     return digest
+
+
+def _layer_unknown(digest: str) -> RegistryError:
+    return RegistryError("BLOB_UNKNOWN", f"Layer with digest '{digest}' not found", 404)
 
 
 def _digest(text: str) -> str:
@@ -226,7 +230,7 @@ def _digest(text: str) -> str:
 # ------------------------------------------------------------------ lists
 
 
-@documented("ECR user guide, image-pull-iam: ListImages")
+@assumed("allowed by ListImages")
 async def _tags(visit: Visit) -> None:
     visit.require("ecr:ListImages")
     found, headers = _page(visit, visit.repository().tags)
@@ -240,8 +244,7 @@ async def _catalog(visit: Visit) -> None:
     await reply_json(visit.send, 200, {"repositories": found}, headers)
 
 
-@documented("100 a page; n over 1000 is refused: github.com/google/go-containerregistry/issues/681")
-@assumed("the order; a `last` that ECR did not give is refused")
+@assumed("100 a page; over 1000 is refused, as in github.com/google/go-containerregistry/issues/681; the order; `last`")
 def _page(visit: Visit, items: Iterable[str]) -> tuple[list[str], dict[str, str]]:
     size, last = visit.request.query.get("n", str(PAGE)), visit.request.query.get("last")
     if not size.isdigit() or int(size) < 1:

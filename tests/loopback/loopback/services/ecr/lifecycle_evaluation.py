@@ -24,11 +24,11 @@ class Verdict:
 @documented("ECR user guide, LifecyclePolicies, evaluation rules, and lifecycle_policy_examples")
 @assumed("children of an index count towards imageCountMoreThan; no image is in the archive here")
 def evaluate(repository: Repository, rules: Sequence[Rule]) -> list[Verdict]:
-    """At most one verdict an image. A rule still counts what a rule of higher priority has claimed."""
+    """At most one verdict an image, from rules by priority. A rule still counts what a higher one has claimed."""
     verdicts: list[Verdict] = []
     claimed: set[str] = set()
     protected = _children(repository)
-    for rule in sorted(rules, key=lambda rule: rule.priority):
+    for rule in rules:
         matching = [image for image in _newest_first(repository) if _selects(rule, repository.tags_of(image.digest))]
         marked = [image for image in _beyond(rule, matching) if image.digest not in claimed | protected]
         verdicts += [Verdict(image, repository.tags_of(image.digest), rule) for image in reversed(marked)]

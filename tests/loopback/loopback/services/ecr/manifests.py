@@ -84,7 +84,7 @@ def check_tag_name(tag: str) -> None:
 
 
 @documented("ECR user guide, image-tag-mutability; service-quotas: 1,000 tags per image")
-@assumed("a tag that already names the same digest is refused too (users report it); knob ecr.immutable_same_digest")
+@assumed("wordings, as users quote them; a tag is refused for its own digest too: knob ecr.immutable_same_digest")
 def check_tag(repository: Repository, tag: str, digest: str) -> None:
     """Whether `tag` may name `digest` from now on."""
     check_tag_name(tag)
@@ -114,6 +114,11 @@ def layers(document: Json) -> list[str]:
     """Configuration and layers, but for layers that live elsewhere (Windows base layers)."""
     found = [part["digest"] for part in _parts(document) if not _is_foreign(part)]
     return found + [layer["blobSum"] for layer in document.get("fsLayers", [])]
+
+
+def refer_to(repository: Repository, layer: str) -> bool:
+    """Whether an image of the repository has this layer or configuration."""
+    return any(layer.encode() in image.raw for image in repository.images.values() if not image.is_index)
 
 
 def referrers(repository: Repository, subject: str, artifact_type: str | None) -> list[Json]:
@@ -167,8 +172,7 @@ def _size(repository: Repository, document: Json) -> int:
 
 
 @from_model
-@documented("wording of missing layers: github.com/oras-project/oras-py/issues/54")
-@assumed("wording and code of missing children; the subject of an artifact need not exist")
+@assumed("codes and wordings; of layers as in github.com/oras-project/oras-py/issues/54. A subject need not exist")
 def _check_parts(repository: Repository, document: Json, kind: str) -> None:
     where = f"image into repository with name '{repository.name}' in the registry with id '{repository.account}'"
     if kind in INDEX_TYPES:

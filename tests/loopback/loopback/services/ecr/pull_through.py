@@ -78,14 +78,15 @@ def create_pull_through_cache_rule(request: Json) -> Json:
         raise AwsError("PullThroughCacheRuleAlreadyExistsException", message)
     if len(rules) >= MAX_RULES:
         raise limit_exceeded()
+    now = clock.now()
     rules[prefix] = {
         "ecrRepositoryPrefix": prefix,
         "upstreamRegistryUrl": url,
         "upstreamRegistry": upstream.name,
         "upstreamRepositoryPrefix": _prefix(request.get("upstreamRepositoryPrefix") or ROOT),
         "registryId": aws.account(),
-        "createdAt": clock.now(),
-        "updatedAt": clock.now(),
+        "createdAt": now,
+        "updatedAt": now,
         **_given(request, "credentialArn", "customRoleArn"),
     }
     return _without(rules[prefix], "updatedAt")

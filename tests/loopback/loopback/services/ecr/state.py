@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from loopback import aws, cloud
 from loopback.blobs import BlobStore
 from loopback.clock import clock
-from loopback.errors import AwsError
+from loopback.errors import AwsError, invalid_parameter
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -161,7 +161,10 @@ def longest_prefix(table: Mapping[str, T], name: str) -> tuple[str, T] | None:
 
 def page(items: list[Any], request: Json, key: str, default: int = 100) -> Json:
     """One page of a list, with nextToken where more follows."""
-    start = int(request.get("nextToken") or 0)
+    token = request.get("nextToken") or "0"
+    if not token.isdigit():
+        raise invalid_parameter("nextToken", "Invalid token")
+    start = int(token)
     size = request.get("maxResults") or default
     answer: Json = {key: items[start : start + size]}
     if start + size < len(items):

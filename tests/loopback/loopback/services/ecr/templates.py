@@ -34,7 +34,7 @@ def create_repository_creation_template(request: Json) -> Json:
     if prefix in templates:
         message = f"The repository creation template with prefix '{prefix}' already exists in {_here()}"
         raise AwsError("TemplateAlreadyExistsException", message)
-    templates[prefix] = _template(prefix, request, clock.now())
+    templates[prefix] = _template(prefix, request)
     return _answer(templates[prefix])
 
 
@@ -48,7 +48,7 @@ def update_repository_creation_template(request: Json) -> Json:
     keep_all = knobs.get("ecr.templates.omitted", "clear") == "keep"
     kept = {name: value for name, value in before.items() if keep_all or name == "appliedFor"}
     without_mutability = {k: v for k, v in kept.items() if not k.startswith("imageTagMutability")}
-    after = _template(before["prefix"], {**without_mutability, **request}, before["createdAt"])
+    after = {**_template(before["prefix"], {**without_mutability, **request}), "createdAt": before["createdAt"]}
     state.registry().templates[before["prefix"]] = after
     return _answer(after)
 
@@ -72,7 +72,8 @@ def describe_repository_creation_templates(request: Json) -> Json:
     return {"registryId": aws.account(), **state.page(found, request, "repositoryCreationTemplates")}
 
 
-def _template(prefix: str, settings: Json, created_at: float) -> Json:
+def _template(prefix: str, settings: Json) -> Json:
+    now = clock.now()
     given = {name: settings[name] for name in FIELDS if settings.get(name)}
     for name, check in (("repositoryPolicy", _repository_policy), ("lifecyclePolicy", lifecycle.checked)):
         if name in given:
@@ -82,8 +83,8 @@ def _template(prefix: str, settings: Json, created_at: float) -> Json:
         "imageTagMutability": "MUTABLE",
         "encryptionConfiguration": {"encryptionType": "AES256"},
         **given,
-        "createdAt": created_at,
-        "updatedAt": clock.now(),
+        "createdAt": now,
+        "updatedAt": now,
     }
 
 

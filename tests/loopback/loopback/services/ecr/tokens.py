@@ -51,8 +51,8 @@ class Mint:
         text = json.dumps(payload).encode()
         return base64.urlsafe_b64encode(self.sign(text) + text).decode(), expires
 
-    @documented("ECR user guide, registry_auth; ECR's wording of an expired token is widely quoted")
-    @assumed("a password that is no password of ECR's gets the same 401 as none at all")
+    @documented("ECR user guide, registry_auth: a password expires")
+    @assumed("wording, as users quote it; a password that is no password of ECR's gets the same 401 as none at all")
     def check(self, header: str | None) -> Token | None:
         """The token in an Authorization header; None when there is none that ECR knows."""
         payload = self._payload(header)

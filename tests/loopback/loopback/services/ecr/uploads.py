@@ -7,7 +7,7 @@ import re
 from loopback.blobs import DIGEST, Upload
 from loopback.errors import RegistryError
 from loopback.fidelity import assumed, documented
-from loopback.services.ecr import registry, state, templates
+from loopback.services.ecr import manifests, registry, state, templates
 from loopback.services.ecr.access import Visit
 from loopback.services.ecr.state import Repository
 from loopback.web import reply
@@ -16,7 +16,7 @@ MIN_PART = 5 << 20
 _CONTENT_RANGE = re.compile(r"(?:bytes[ =])?(\d+)-\d+(?:/.*)?")
 
 
-@documented("ECR user guide, image-push-iam: InitiateLayerUpload")
+@documented("ECR API reference, InitiateLayerUpload: called once for each layer that is pushed")
 @assumed("POST with a body and a digest begins an upload like any other")
 async def begin(visit: Visit) -> None:
     visit.require("ecr:InitiateLayerUpload")
@@ -31,7 +31,8 @@ async def begin(visit: Visit) -> None:
     await reply(visit.send, 202, _progress(visit, state.blobs().begin(repository.arn)))
 
 
-@documented("github.com/aws/containers-roadmap/issues/2831: 201, and a Range that stays at the end of the first part")
+@documented("ECR API reference, UploadLayerPart: called once for each new layer part")
+@assumed("201, and a Range that stays at the end of the first part: github.com/aws/containers-roadmap/issues/2831")
 async def append(visit: Visit, identity: str) -> None:
     visit.require("ecr:UploadLayerPart")
     upload = _find(visit, identity)
@@ -39,7 +40,7 @@ async def append(visit: Visit, identity: str) -> None:
     await reply(visit.send, 201, _progress(visit, upload))
 
 
-@documented("ECR user guide, image-push-iam: CompleteLayerUpload")
+@documented("ECR API reference, CompleteLayerUpload: called once for each new layer")
 @assumed("codes and wordings of digest errors; an upload whose digest does not match is gone")
 async def complete(visit: Visit, identity: str) -> None:
     visit.require("ecr:CompleteLayerUpload")
@@ -83,7 +84,7 @@ def _repository_to_push_to(visit: Visit) -> Repository:
 
 
 @documented("ECR user guide, blob-mounting: setting, encryption, no pull-through images, permission on the source")
-@documented("github.com/clowdhaus/ocync: a committed manifest in the source must refer to the layer")
+@assumed("a committed manifest in the source must refer to the layer: github.com/clowdhaus/ocync")
 def _mountable(visit: Visit, repository: Repository, digest: str, source_name: str) -> bool:
     source = state.registry().repositories.get(source_name)
     return (
@@ -92,7 +93,7 @@ def _mountable(visit: Visit, repository: Repository, digest: str, source_name: s
         and source.encryption == repository.encryption
         and not source.cached
         and digest in source.layers
-        and any(digest.encode() in image.raw for image in source.images.values() if not image.is_index)
+        and manifests.refer_to(source, digest)
         and visit.visitor.refusal("ecr:GetDownloadUrlForLayer", source_name) is None
     )
 
@@ -109,9 +110,8 @@ def _find(visit: Visit, identity: str) -> Upload:
     return upload
 
 
-@documented("API reference, UploadLayerPart: LayerPartTooSmallException; wording from CloudTrail")
-@documented("github.com/crashappsec/chalk/pull/682: 416 where a part does not begin at the end of the one before")
-@assumed("code and status of a part that is too small")
+@documented("ECR API reference, UploadLayerPart: LayerPartTooSmallException, InvalidLayerPartException")
+@assumed("416 for a part out of order, as users see it; code and status of a part that is too small")
 async def _receive(visit: Visit, upload: Upload) -> None:
     """Take the request's body as the next part."""
     given = _CONTENT_RANGE.fullmatch(visit.request.headers.get("content-range", ""))
