@@ -248,6 +248,15 @@ def test_a_role_sets_tags(cloud: Cloud, ecr: Any) -> None:
     assert ecr.list_tags_for_resource(resourceArn=made["repositoryArn"])["tags"] == TAGS
 
 
+@pytest.mark.usefixtures("quay")
+def test_puller_must_be_allowed_to_tag_too(cloud: Cloud, ecr: Any) -> None:
+    create(ecr, resourceTags=TAGS, customRoleArn=service_role(cloud, "ecr:CreateRepository", "ecr:TagResource"))
+    actions = ["ecr:BatchGetImage", "ecr:BatchImportUpstreamImage", "ecr:CreateRepository"]
+    with refused("RepositoryNotFoundException", "quay/team/app"):
+        pull(cloud, "team/app", credentials=cloud.role("puller", [allow(*actions)]))
+    pull(cloud, "team/app", credentials=cloud.role("puller", [allow(*actions, "ecr:TagResource")]))
+
+
 @pytest.mark.parametrize(
     ("actions", "trusted"),
     [

@@ -102,10 +102,13 @@ def _import(name: str, reference: str, may: May) -> None:
 
 
 @documented("ECR user guide, error-pullthroughcache: a missing permission looks like a missing repository or image")
+@documented("ECR user guide, ecr-supported-iam-actions-tagging: tags at creation are authorised in addition")
 def _check_permissions(name: str, may: May) -> None:
     if name not in state.registry().repositories:
         try:
             may("ecr:CreateRepository", name)
+            if templates.sets_tags(name, "PULL_THROUGH_CACHE"):
+                may("ecr:TagResource", name)
         except (AwsError, RegistryError):
             raise name_unknown(name) from None
     try:

@@ -150,6 +150,10 @@ def create_repository_for(name: str, applied_for: str) -> Repository:
     return repository
 
 
+def sets_tags(name: str, applied_for: str) -> bool:
+    return bool((_matching(name, applied_for) or {}).get("resourceTags"))
+
+
 @documented("ECR user guide, repository-creation-templates: the longest prefix, ROOT for what none covers")
 @assumed("among the templates that are for this case")
 def _matching(name: str, applied_for: str) -> Json | None:
