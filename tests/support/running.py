@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,8 +45,29 @@ class ModuleResult:
 
     @property
     def warnings(self) -> list[str]:
-        found = self.returned.get("warnings", [])
-        return [w if isinstance(w, str) else w["event"]["msg"] for w in found]
+        return list(self.returned.get("warnings", []))
+
+
+def run_main(
+    main: Callable[[], None], arguments: Mapping[str, Any], *, check: bool = False, diff: bool = False
+) -> dict[str, Any]:
+    """Run a module's main() in this process, as Ansible would, and read what it prints."""
+    given = {**arguments, "_ansible_check_mode": check, "_ansible_diff": diff}
+    output = io.StringIO()
+    with (
+        patch_module_args(given),
+        # A test of a filter has made this process a controller, where modules would show their warnings themselves.
+        mock.patch("ansible.module_utils._internal.is_controller", False),
+        contextlib.redirect_stdout(output),
+        contextlib.suppress(SystemExit),
+    ):
+        main()
+        raise AssertionError("the module ended without exit_json or fail_json")
+    result: dict[str, Any] = json.loads(output.getvalue())
+    if "warnings" in result:
+        # Depending on what else was imported, ansible-core writes them as texts or as events.
+        result["warnings"] = [w if isinstance(w, str) else w["event"]["msg"] for w in result["warnings"]]
+    return result
 
 
 def run_module(
@@ -59,17 +80,9 @@ def run_module(
 ) -> ModuleResult:
     """Run plugins/modules/NAME.py in this process. A traceback is the test's failure."""
     module = importlib.import_module(f"ansible_collections.stevedore.ecr.plugins.modules.{name}")
-    given = {**arguments, "_ansible_check_mode": check, "_ansible_diff": diff}
-    output = io.StringIO()
     other_settings = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    with (
-        mock.patch.dict(os.environ, {**other_settings, **(environment or {})}, clear=True),
-        patch_module_args(given),
-        contextlib.redirect_stdout(output),
-        contextlib.suppress(SystemExit),
-    ):
-        module.main()
-    return ModuleResult(json.loads(output.getvalue()))
+    with mock.patch.dict(os.environ, {**other_settings, **(environment or {})}, clear=True):
+        return ModuleResult(run_main(module.main, arguments, check=check, diff=diff))
 
 
 @dataclass(frozen=True)
