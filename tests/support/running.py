@@ -58,6 +58,8 @@ def run_main(
         patch_module_args(given),
         # A test of a filter has made this process a controller, where modules would show their warnings themselves.
         mock.patch("ansible.module_utils._internal.is_controller", False),
+        # Warnings are kept for the life of a process, which is a module's own elsewhere.
+        mock.patch("ansible.module_utils.common.warnings._global_warnings", {}),
         contextlib.redirect_stdout(output),
         contextlib.suppress(SystemExit),
     ):
