@@ -9,7 +9,7 @@ export ANSIBLE_HOME := $(CURDIR)/.venv/ansible-home
 # The collection under test is this checkout, through the link in .venv: no other copy may win over it.
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.venv/collections
 
-.PHONY: help demo test setup-demo setup-test lint sanity unit integration docs bench clean
+.PHONY: help demo test setup-demo setup-dev setup-test lint sanity unit integration docs bench clean
 
 help:
 	@echo 'make demo         see it work: no AWS account, no root, no Docker'
@@ -31,16 +31,19 @@ test: setup-test lint sanity unit integration docs
 setup-demo:
 	@tools/setup.sh demo
 
+setup-dev:
+	@tools/setup.sh dev
+
 setup-test:
 	@tools/setup.sh test
 
-lint: setup-test
+lint: setup-dev
 	@tools/lint.sh
 
-sanity: setup-test
+sanity: setup-dev
 	@tools/sanity.sh
 
-unit: setup-test
+unit: setup-dev
 	@echo '== Unit tests, with the coverage of plugins/'
 	@$(PYTHON) -m pytest tests/unit --cov --cov-report=term --cov-fail-under=90
 
@@ -48,10 +51,10 @@ integration: setup-test
 	@echo '== Integration tests on the loopback cloud'
 	@$(PYTHON) -m pytest tests/integration
 
-docs: setup-test
+docs: setup-dev
 	@tools/docs.sh
 
-bench: setup-test
+bench: setup-dev
 	@echo '== Benchmarks'
 	@$(PYTHON) bench/run.py
 

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what `make demo` or `make test` needs: `tools/setup.sh demo|test`. Does nothing when it is all there.
+# Installs what is needed, and does nothing when it is all there: `tools/setup.sh demo|dev|test`.
+#   demo  Ansible and the loopback cloud      dev  also the linters and test tools      test  also Docker and the AWS CLI
 set -eu
 cd "$(dirname "$0")/.."
 wanted=$1
@@ -52,7 +53,8 @@ find_python() {
             return
         fi
     done
-    stop "Python 3.11, 3.12 or 3.13 is needed and was not found: install with  sudo apt-get install python3 python3-venv"
+    stop "Python 3.11, 3.12 or 3.13 is needed (the pinned ansible-core runs on these); found: $(python3 --version 2>&1 || true). \
+Install one with  sudo apt-get install python3.11 python3.11-venv  (or 3.12, 3.13: whichever your release has)"
 }
 
 make_environment() {
@@ -89,8 +91,13 @@ make_environment .venv/cloud
 requirements .venv/cloud tests/requirements/cloud.txt tests/requirements/cloud-constraints.txt
 link_collection
 
-if [ "$wanted" = test ]; then
+if [ "$wanted" != demo ]; then
     requirements .venv tests/requirements/test.txt tests/requirements/constraints.txt
+fi
+
+if [ "$wanted" = test ]; then
+    make_environment .venv/aws
+    requirements .venv/aws tests/requirements/aws.txt tests/requirements/aws-constraints.txt
     missing=
     command -v dockerd >/dev/null || missing="$missing docker.io"
     command -v docker-registry >/dev/null || missing="$missing docker-registry"
@@ -98,5 +105,5 @@ if [ "$wanted" = test ]; then
     # A shell that runs in an otherwise empty image: containers of the tests are made of it.
     [ -x /bin/busybox ] || missing="$missing busybox-static"
     # shellcheck disable=SC2086  # a list of package names
-    [ -z "$missing" ] || debian 'the integration tests' $missing
+    [ -z "$missing" ] || debian 'integration testing' $missing
 fi

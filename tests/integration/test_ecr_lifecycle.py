@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from loopback.client import Cloud
-from running import ModuleResult, PlaybookRun, local_play
+from running import ModuleResult, PlaybookRun, local_play, playbook_command, playbook_environment
 
 Module = Callable[..., ModuleResult]
 
@@ -192,6 +197,54 @@ def test_bad_policy_is_refused_before_any_call(
     assert cloud.operations() == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"rules": None}, "state=present needs rules or policy, and neither has a value"),
+        ({"rules": [UNTAGGED], "parallel": 0}, "parallel must be at least 1, not 0"),
+        ({"rules": [UNTAGGED], "preview": True, "preview_timeout": -1}, "preview_timeout must not be negative"),
+        ({"policy": '{"rules": [{"rulePriority": 1, "description": "\\ud800"}]}'}, "lone surrogate"),
+        ({"policy": "[" * 100_000}, "it is not JSON"),
+    ],
+    ids=["null rules", "parallel 0", "negative time-out", "half a character", "deep nesting"],
+)
+def test_odd_input_is_refused_in_one_line(cloud: Cloud, module: Module, arguments: dict[str, Any], says: str) -> None:
+    result = module("ecr_lifecycle", {"repository": "team/a", **arguments})
+    assert result.failed
+    assert says in result.msg
+    assert cloud.operations() == []
+
+
+def test_very_many_at_a_time_are_as_many_as_there_are(cloud: Cloud, module: Module) -> None:
+    make_repositories(cloud, "team/a")
+    assert module("ecr_lifecycle", {"repository": "team/a", "rules": [UNTAGGED], "parallel": 10**8}).changed
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [{"body": {}}, {"body": {"lifecyclePolicyText": '{"rules":[{"selection":{}}]}'}}, {"body": "<html>Log in</html>"}],
+    ids=["empty", "a policy of another shape", "not JSON"],
+)
+def test_an_answer_that_is_not_ecrs_is_one_repositorys_failure(
+    cloud: Cloud, module: Module, answer: dict[str, Any]
+) -> None:
+    make_repositories(cloud, "team/a", "team/b")
+    cloud.inject({"op": "GetLifecyclePolicy", "after": 1, "times": -1, "status": 200, **answer})
+    result = module("ecr_lifecycle", {"repositories": ["team/a", "team/b"], "rules": [UNTAGGED], "parallel": 1})
+    assert result.failed
+    assert [entry["changed"] for entry in result["repositories"]] == [True, False]
+    assert result["repositories"][1]["error"]["msg"].startswith(("Failed to read", "The stored lifecycle policy"))
+
+
+def test_a_broken_connection_is_one_repositorys_failure(cloud: Cloud, module: Module) -> None:
+    names = [f"team/app-{n}" for n in range(4)]
+    make_repositories(cloud, *names)
+    cloud.inject({"op": "GetLifecyclePolicy", "after": 1, "times": 6, "reset": True})
+    result = module("ecr_lifecycle", {"repositories": names, "rules": [UNTAGGED], "parallel": 1})
+    assert result.failed
+    assert [entry["changed"] for entry in result["repositories"]][::3] == [True, True]
+
+
 def test_missing_repository_does_not_hide_the_others(cloud: Cloud, module: Module) -> None:
     make_repositories(cloud, "team/a", "team/c")
     result = module("ecr_lifecycle", {"repositories": ["team/a", "team/b", "team/c"], "rules": [UNTAGGED]})
@@ -264,6 +317,35 @@ def test_two_runs_at_once_end_the_same(cloud: Cloud, playbook: Callable[..., Pla
     assert [run.status for run in runs] == [0, 0], "\n".join(run.output for run in runs)
     assert all(stored(cloud, name) is not None for name in names)
     assert playbook(local_play(task)).recap["changed"] == 0
+
+
+def test_a_killed_run_is_finished_by_the_next(cloud: Cloud, module: Module, tmp_path: Path) -> None:
+    names = [f"team/app-{n:02}" for n in range(30)]
+    make_repositories(cloud, *names)
+    cloud.inject({"op": "PutLifecyclePolicy", "delay": 0.2, "times": -1})
+    task = {"stevedore.ecr.ecr_lifecycle": {"repositories": names, "rules": [UNTAGGED], "parallel": 1}}
+    (tmp_path / "play.yml").write_text(yaml.safe_dump(local_play(task)))
+    environment = playbook_environment(tmp_path, cloud.environment())
+    with subprocess.Popen(
+        playbook_command(tmp_path / "play.yml"), env=environment, start_new_session=True, stdout=subprocess.DEVNULL
+    ) as run:
+        while len(cloud.calls("PutLifecyclePolicy")) < 3:
+            assert run.poll() is None
+        os.killpg(run.pid, signal.SIGKILL)
+    cloud.clear_faults()
+    assert module("ecr_lifecycle", {"repositories": names, "rules": [UNTAGGED]}).changed
+    assert all(stored(cloud, name) is not None for name in names)
+    assert not module("ecr_lifecycle", {"repositories": names, "rules": [UNTAGGED]}).changed
+
+
+def test_secrets_do_not_show(cloud: Cloud, playbook: Callable[..., PlaybookRun]) -> None:
+    make_repositories(cloud, "team/a")
+    role = cloud.role("operator", [{"Effect": "Allow", "Action": ACTIONS, "Resource": "*"}])
+    given = {"secret_key": role["SecretAccessKey"], "session_token": role["SessionToken"]}
+    arguments = {"repositories": ["team/*"], "rules": [UNTAGGED], "access_key": role["AccessKeyId"], **given}
+    run = playbook(local_play({"stevedore.ecr.ecr_lifecycle": arguments}), "-vvvv", without=KEYS)
+    assert run.recap["changed"] == 1
+    assert not [name for name, secret in given.items() if secret in run.output]
 
 
 def test_a_run_cut_short_is_finished_by_the_next(cloud: Cloud, module: Module) -> None:

@@ -112,6 +112,8 @@ def playbook_environment(directory: Path, environment: Mapping[str, str]) -> dic
         "HOME": str(directory),
         "LANG": "C.UTF-8",
         "NO_COLOR": "1",
+        # Ansible would take it from the user's home, wherever HOME points.
+        "ANSIBLE_REMOTE_TMP": str(directory / "ansible-tmp"),
         "ANSIBLE_LOCALHOST_WARNING": "False",
         "ANSIBLE_INVENTORY_UNPARSED_WARNING": "False",
         "ANSIBLE_COLLECTIONS_PATH": str(directory / "no-collections"),

@@ -32,6 +32,9 @@ MISSING_CODES = ["LifecyclePolicyNotFoundException", "LifecyclePolicyPreviewNotF
 ACCESS_DENIED_CODES = ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation"]
 
 _FIX_CREDENTIALS = "Check the credentials: profile, access_key, secret_key and session_token, or the role of this host."
+# A connection that broke says nothing of the next one: such an error is the item's own.
+_PASSING = ["ConnectionClosedError", "ReadTimeoutError"]
+
 _FIX_ENDPOINT = "Check the region, endpoint_url, any proxy and the network of this host."
 
 # Error codes of AWS and exceptions of botocore that every other item would meet too, and what helps against them.
@@ -60,12 +63,10 @@ _REMEDIES = {
     ),
     **dict.fromkeys(
         [
-            "ConnectionClosedError",
             "ConnectTimeoutError",
             "EndpointConnectionError",
             "HTTPClientError",
             "ProxyConnectionError",
-            "ReadTimeoutError",
             "SSLError",
         ],
         _FIX_ENDPOINT,
@@ -113,6 +114,11 @@ class ECRErrorHandler(AWSErrorHandler):
                     return function(*args, **kwargs)
                 except (ClientError, BotoCoreError) as error:
                     raise _translate(description, error) from error
+                except (KeyError, UnicodeDecodeError) as error:
+                    raise AnsibleECRError(
+                        f"Failed to {description}: the answer is none of Amazon ECR's. {_FIX_ENDPOINT}",
+                        code="UnexpectedAnswer",
+                    ) from error
 
             return handler
 
@@ -137,7 +143,8 @@ def _translate(description: str, error: Exception) -> AnsibleECRError:
     code = _code_of(error)
     if code in ACCESS_DENIED_CODES:
         return AnsibleECRError(f"Failed to {description} (needs {_denied_action(error)})", error)
-    if code in _REMEDIES or not isinstance(error, (ClientError, ParamValidationError)):
+    is_of_this_item = isinstance(error, (ClientError, ParamValidationError)) or code in _PASSING
+    if code in _REMEDIES or not is_of_this_item:
         return AnsibleECRUnavailableError(f"Failed to {description}", error)
     return AnsibleECRError(f"Failed to {description}", error)
 

@@ -33,6 +33,7 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.transformations
     policy_from_text,
     rules_from_policy,
     rules_to_text,
+    stored_rules,
 )
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.waiters import Clock, SystemClock
 
@@ -57,10 +58,14 @@ class Settings:
 
 def desired_policy(params: Mapping[str, Any]) -> Desired:
     """From the options of the module, checked as a whole before anything is asked of AWS."""
+    if params.get("preview_timeout", 0) < 0:
+        raise AnsibleECRError("preview_timeout must not be negative")
     if params["state"] == "absent":
         if params["preview"]:
             raise AnsibleECRError("preview needs a policy to try, and state=absent has none: leave one of them out")
         return Desired(None)
+    if params["policy"] is None and params["rules"] is None:
+        raise AnsibleECRError("state=present needs rules or policy, and neither has a value")
     if params["policy"] is not None:
         return _checked(*_rules_of_policy(params["policy"]), ecr_names)
     return _checked([_with_unit(normal_rule(rule)) for rule in params["rules"]], [], our_names)
@@ -103,7 +108,7 @@ def current_rules(client: Any, repository: str) -> list[Rule] | None:
     if text is None:
         return None
     try:
-        return rules_from_policy(policy_from_text(text))
+        return stored_rules(text)
     except ValueError as error:
         raise AnsibleECRError(
             f"The stored lifecycle policy cannot be understood: {error}", code="UnreadableLifecyclePolicy"
@@ -127,10 +132,18 @@ def _with_unit(rule: Rule) -> Rule:
 
 
 def _checked(rules: list[Rule], known_problems: list[str], name: Naming) -> Desired:
-    problems = known_problems + policy_problems(rules, name)
+    problems = known_problems + policy_problems(rules, name) + _encoding_problems(rules)
     if problems:
         raise _invalid(problems)
     return Desired(normal_rules(rules), policy_warnings(rules, name))
+
+
+def _encoding_problems(rules: list[Rule]) -> list[str]:
+    try:
+        rules_to_text(rules).encode()
+    except UnicodeEncodeError:
+        return ["it contains half a character (a lone surrogate), which cannot be sent"]
+    return []
 
 
 def _invalid(problems: Sequence[str]) -> AnsibleECRError:

@@ -17,10 +17,9 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.errors import A
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.transformations import (
     Rule,
     normal_rules,
-    policy_from_text,
     preview_image_from_ecr,
-    rules_from_policy,
     rules_to_text,
+    stored_rules,
 )
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.waiters import Clock, wait_until
 
@@ -98,7 +97,7 @@ class _DryRun:
 
     def _is_ours(self, page: dict[str, Any]) -> bool:
         try:
-            rules = rules_from_policy(policy_from_text(page["lifecyclePolicyText"]))
+            rules = stored_rules(page["lifecyclePolicyText"])
         except ValueError:
             return False
         return normal_rules(rules) == self._rules

@@ -19,11 +19,15 @@ from ansible_collections.amazon.aws.plugins.module_utils.exceptions import Ansib
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.bulk import Outcome
-from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.errors import AnsibleECRUnavailableError
+from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.errors import (
+    AnsibleECRError,
+    AnsibleECRUnavailableError,
+)
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.plan import Change
 
 CONNECT_TIMEOUT = 10
 MIN_CONNECTIONS = 10
+MAX_CONNECTIONS = 100
 FAILURES_IN_MESSAGE = 10
 
 
@@ -38,7 +42,10 @@ def failing_readably(module: AnsibleAWSModule) -> Iterator[None]:
 
 def ecr_client(module: AnsibleAWSModule, parallel: int) -> Any:
     """One client for all threads, with a connection for each. aws_config, where given, has the last word."""
-    config = {"connect_timeout": CONNECT_TIMEOUT, "max_pool_connections": max(MIN_CONNECTIONS, parallel)}
+    if parallel < 1:
+        raise AnsibleECRError(f"parallel must be at least 1, not {parallel}")
+    connections = min(max(MIN_CONNECTIONS, parallel), MAX_CONNECTIONS)
+    config = {"connect_timeout": CONNECT_TIMEOUT, "max_pool_connections": connections}
     return module.client("ecr", config=config)
 
 

@@ -79,7 +79,7 @@ def policy_from_text(text: str) -> dict[str, Any]:
     """A lifecycle policy as ECR stores it. ValueError says where the text has another shape."""
     try:
         policy = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"it is not JSON: {error}") from error
     if not isinstance(policy, dict) or not isinstance(policy.get("rules"), list):
         raise ValueError('it must be an object with a list "rules"')
@@ -92,6 +92,15 @@ def policy_from_text(text: str) -> dict[str, Any]:
 def rules_from_policy(policy: Mapping[str, Any]) -> list[Rule]:
     """Its rules, in its order."""
     return [rule_from_ecr(rule) for rule in policy["rules"]]
+
+
+def stored_rules(text: str) -> list[Rule]:
+    """The rules of a policy that ECR has. ValueError says what keeps them from being understood."""
+    rules = rules_from_policy(policy_from_text(text))
+    for index, rule in enumerate(rules):
+        if not isinstance(rule.get("priority"), int):
+            raise ValueError(f"rules[{index}] has no rulePriority")
+    return rules
 
 
 def rules_to_text(rules: Sequence[Mapping[str, Any]]) -> str:

@@ -205,6 +205,22 @@ def ecs(cloud: Cloud, credentials: dict[str, str], role: str) -> None:
     )
 
 
+def rule(cloud: Cloud, credentials: dict[str, str], role: str) -> None:
+    client = cloud.client("events", credentials=credentials)
+    client.put_rule(Name="rule", ScheduleExpression="rate(1 hour)", RoleArn=role)
+
+
+def job(cloud: Cloud, credentials: dict[str, str], role: str) -> None:
+    container = {"image": "i", "jobRoleArn": role, "resourceRequirements": []}
+    client = cloud.client("batch", credentials=credentials)
+    client.register_job_definition(jobDefinitionName="job", type="container", containerProperties=container)
+
+
+def compute(cloud: Cloud, credentials: dict[str, str], role: str) -> None:
+    client = cloud.client("batch", credentials=credentials)
+    client.create_compute_environment(computeEnvironmentName="c", type="UNMANAGED", serviceRole=role)
+
+
 @pytest.mark.parametrize(
     ("service", "call"),
     [
@@ -212,14 +228,17 @@ def ecs(cloud: Cloud, credentials: dict[str, str], role: str) -> None:
         ("scheduler.amazonaws.com", scheduler),
         ("events.amazonaws.com", events),
         ("ecs-tasks.amazonaws.com", ecs),
+        ("events.amazonaws.com", rule),
+        ("ecs-tasks.amazonaws.com", job),
+        ("batch.amazonaws.com", compute),
     ],
-    ids=["codebuild", "scheduler", "events", "ecs"],
+    ids=["codebuild", "scheduler", "events", "ecs", "rule", "job", "compute environment"],
 )
 def test_handing_a_role_to_a_service_needs_pass_role(
     cloud: Cloud, service: str, call: Callable[[Cloud, dict[str, str], str], None]
 ) -> None:
     handed = service_role(cloud, "handed", service)
-    rest = allow("codebuild:*", "scheduler:*", "events:*", "ecs:*")
+    rest = allow("codebuild:*", "scheduler:*", "events:*", "ecs:*", "batch:*")
     somebody = cloud.role("somebody", [rest])
     with refused("AccessDeniedException", "iam:PassRole", handed):
         call(cloud, somebody, handed)
@@ -230,6 +249,16 @@ def test_handing_a_role_to_a_service_needs_pass_role(
     to_it = {"StringEquals": {"iam:PassedToService": service}}
     cloud.role("somebody", [rest, allow("iam:PassRole", on=handed, Condition=to_it)])
     call(cloud, somebody, handed)
+
+
+def test_overrides_of_a_call_hand_over_roles_too(cloud: Cloud) -> None:
+    handed = service_role(cloud, "handed", "ecs-tasks.amazonaws.com")
+    somebody = cloud.role("somebody", [allow("codebuild:*", "ecs:*")])
+    codebuild(cloud, {"AccessKeyId": cloud.account, "SecretAccessKey": "root"}, handed)
+    with refused("AccessDeniedException", "iam:PassRole", handed):
+        cloud.client("codebuild", credentials=somebody).start_build(projectName="project", serviceRoleOverride=handed)
+    with refused("AccessDeniedException", "iam:PassRole", handed):
+        cloud.client("ecs", credentials=somebody).run_task(taskDefinition="t", overrides={"taskRoleArn": handed})
 
 
 # ------------------------------------------------------------------ trusts(), service_session()

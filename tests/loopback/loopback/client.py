@@ -57,7 +57,7 @@ class Cloud:
     # -------------------------------------------------------------- life
 
     def command(self) -> list[str]:
-        where = ["--directory", str(self.directory), "--port", str(self._port)]
+        where = ["--directory", str(self.directory), "--port", str(self._port), "--with-parent"]
         return [cloud_python(), "-m", "loopback", "light", *where]
 
     def start(self) -> None:
@@ -68,7 +68,8 @@ class Cloud:
             self.command(),
             stdout=self._log,
             stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
+            # The cloud stops when this pipe ends, which it does however this process ends.
+            stdin=subprocess.PIPE,
             cwd=self.directory,
             env=environment,
             text=True,
@@ -83,6 +84,8 @@ class Cloud:
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
+            if self._process.stdin:
+                self._process.stdin.close()
             try:
                 self._process.wait(timeout=20)
             except subprocess.TimeoutExpired:
@@ -238,7 +241,7 @@ class FullCloud(Cloud):
         self._listener: socket.socket | None = None
 
     def command(self) -> list[str]:
-        inside = [cloud_python(), "-m", "loopback", "full", "--directory", str(self.directory)]
+        inside = [cloud_python(), "-m", "loopback", "full", "--directory", str(self.directory), "--with-parent"]
         control = str(self.inherited_sockets()[0])
         return ["unshare", "--mount", "--net", "--propagation", "private", "--", *inside, "--control-fd", control]
 

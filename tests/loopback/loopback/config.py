@@ -37,5 +37,6 @@ class Settings:
     enforce_iam: bool = True
     tls: Path | None = None  # directory with cert.pem, key.pem, ca.pem: real host names on 443
     upstream_registry: str | None = None  # base URL of a CNCF distribution behind the upstream stand-in
+    stop_at_eof: bool = False  # stop when standard input ends: when whoever started the cloud is gone
     control_fd: int | None = None  # a listening socket made outside the network namespace
     upstream_users: dict[str, str] = field(default_factory=lambda: {"hubuser": "hubtoken"})

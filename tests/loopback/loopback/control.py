@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -63,7 +64,7 @@ class Control:
             else:
                 await reply_json(send, 404, {"error": f"no such door: {name}"})
                 return
-        except (AwsError, KeyError, TypeError, ValueError) as error:
+        except (AwsError, KeyError, TypeError, ValueError, re.error) as error:
             await reply_json(send, 400, {"error": f"{type(error).__name__}: {error}"})
             return
         await reply_json(send, 200, answer)

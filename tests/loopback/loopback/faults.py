@@ -90,7 +90,10 @@ class Faults:
         self.log.clear()
 
     def add(self, rules: list[dict[str, Any]]) -> None:
-        self.rules += [Rule(**rule) for rule in rules]
+        added = [Rule(**rule) for rule in rules]
+        for rule in added:
+            re.compile(rule.path)  # a bad pattern is the adder's error, not that of every later request
+        self.rules += added
 
     def describe(self) -> list[dict[str, Any]]:
         return [asdict(rule) for rule in self.rules]

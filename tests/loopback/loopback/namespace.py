@@ -38,7 +38,7 @@ class NotStarted(Exception):
     """Something in the namespace did not come up."""
 
 
-def run(directory: Path, control_fd: int) -> None:
+def run(directory: Path, control_fd: int, *, stop_at_eof: bool) -> None:
     """Bring everything up, serve until SIGTERM, take everything down."""
     _refuse_the_machines_own_network()
     _raise_loopback()
@@ -53,6 +53,7 @@ def run(directory: Path, control_fd: int) -> None:
                 port=API_PORT,
                 tls=tls,
                 upstream_registry=f"http://127.0.0.1:{DISTRIBUTION_PORT}",
+                stop_at_eof=stop_at_eof,
                 control_fd=control_fd,
             )
         )

@@ -7,8 +7,10 @@ A request passes: call log and faults -> control door -> upstream stand-in (by h
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
+import sys
 from typing import Any
 
 from hypercorn.asyncio import serve
@@ -98,7 +100,7 @@ def _light(settings: Settings) -> tuple[Addresses, list[socket.socket]]:
             for taken in sockets:
                 taken.close()
             if settings.port:
-                raise
+                sys.exit(f"port {settings.port} is taken on {host}")
             continue
         addresses.port = sockets[0].getsockname()[1]
         return addresses, sockets
@@ -140,6 +142,8 @@ async def _serve(app: App, settings: Settings, sockets: list[socket.socket]) -> 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    if settings.stop_at_eof:
+        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _at_eof, stop)
     print(f"loopback cloud on http://127.0.0.1:{sockets[0].getsockname()[1]}", flush=True)
     serving = asyncio.ensure_future(serve(app, config, shutdown_trigger=stop.wait))  # type: ignore[arg-type]
     await asyncio.wait([serving, asyncio.ensure_future(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
@@ -147,6 +151,12 @@ async def _serve(app: App, settings: Settings, sockets: list[socket.socket]) -> 
     await asyncio.wait([serving], timeout=STOP_TIMEOUT)
     if serving.done():
         serving.result()
+
+
+def _at_eof(stop: asyncio.Event) -> None:
+    if not os.read(sys.stdin.fileno(), 1 << 16):
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        stop.set()
 
 
 def _host(scope: Scope) -> str:

@@ -1,4 +1,4 @@
-"""CodeBuild: ministack's, with iam:PassRole checked for the role of a project."""
+"""CodeBuild: ministack's, with iam:PassRole checked for the role of a project or a build."""
 
 from __future__ import annotations
 
@@ -6,5 +6,7 @@ from loopback import pass_role
 
 NAME = "codebuild"
 before = pass_role.guard(
-    "codebuild.amazonaws.com", ["CreateProject", "UpdateProject"], lambda request: [request.get("serviceRole")]
+    "codebuild.amazonaws.com",
+    ["CreateProject", "UpdateProject", "StartBuild"],
+    lambda request: [request.get("serviceRole"), request.get("serviceRoleOverride")],
 )

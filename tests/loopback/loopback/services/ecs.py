@@ -1,4 +1,4 @@
-"""ECS: ministack's, with iam:PassRole checked for the roles of a task definition."""
+"""ECS: ministack's, with iam:PassRole checked for the roles of a task definition and of a task."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from loopback import pass_role
 NAME = "ecs"
 before = pass_role.guard(
     "ecs-tasks.amazonaws.com",
-    ["RegisterTaskDefinition"],
-    lambda request: [request.get("taskRoleArn"), request.get("executionRoleArn")],
+    ["RegisterTaskDefinition", "RunTask"],
+    lambda request: [
+        roles.get(name)
+        for roles in (request, request.get("overrides", {}))
+        for name in ("taskRoleArn", "executionRoleArn")
+    ],
 )

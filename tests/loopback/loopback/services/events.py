@@ -1,4 +1,4 @@
-"""EventBridge rules: ministack's, with iam:PassRole checked for the roles of targets."""
+"""EventBridge rules: ministack's, with iam:PassRole checked for the roles of rules and targets."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from loopback import pass_role
 NAME = "events"
 before = pass_role.guard(
     "events.amazonaws.com",
-    ["PutTargets"],
-    lambda request: [target.get("RoleArn") for target in request.get("Targets", [])],
+    ["PutRule", "PutTargets"],
+    lambda request: [holder.get("RoleArn") for holder in (request, *request.get("Targets", []))],
 )
