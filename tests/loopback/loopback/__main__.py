@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import select
 import shutil
 import sys
 from pathlib import Path
@@ -16,7 +17,6 @@ def main() -> int:
     if options.command == "fidelity":
         _print_fidelity()
         return 0
-    parent = os.getppid()
     try:
         if options.command == "full":
             from loopback import namespace
@@ -27,7 +27,7 @@ def main() -> int:
 
             server.run(Settings(options.directory, port=options.port, stop_at_eof=options.with_parent))
     finally:
-        if options.with_parent and os.getppid() != parent:
+        if options.with_parent and _at_end_of_input():
             # Nobody else is left to do it.
             shutil.rmtree(options.directory, ignore_errors=True)
     return 0
@@ -49,6 +49,11 @@ def _options() -> argparse.Namespace:
         )
     commands.add_parser("fidelity", help="print how far each emulated behaviour can be trusted")
     return parser.parse_args()
+
+
+def _at_end_of_input() -> bool:
+    readable, _writable, _failed = select.select([sys.stdin], [], [], 0)
+    return bool(readable) and not os.read(sys.stdin.fileno(), 1)
 
 
 def _print_fidelity() -> None:
