@@ -457,9 +457,9 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.existing_reposi
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.module import (
     ecr_client,
     failing_readably,
+    report_parts,
     show_warnings,
 )
-from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.reporting import report_parts
 
 TEMPLATE_ARGUMENTS = {
     "prefix": {"type": "str"},

@@ -227,10 +227,10 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.bulk import run
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.module import (
     ecr_client,
     failing_readably,
+    report_found,
     show_warnings,
 )
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.pull_through import registry_host
-from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.reporting_info import report_found
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.repositories import find_repositories
 
 ARGUMENTS = {

@@ -342,9 +342,12 @@ actions:
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr import pull_through
-from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.module import ecr_client, failing_readably
+from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.module import (
+    ecr_client,
+    failing_readably,
+    report_parts,
+)
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.pull_through_validation import VALIDATIONS_AT_A_TIME
-from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.reporting import report_parts
 
 RULE_ARGUMENTS = {
     "prefix": {"type": "str", "aliases": ["ecr_repository_prefix"]},

@@ -21,10 +21,9 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.prefixes import
 )
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.upstreams import UPSTREAMS, normal_url
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.errors import InvalidReferenceError
-from ansible_collections.stevedore.ecr.plugins.module_utils._oci.reference import DOCKER_HUB, Reference
+from ansible_collections.stevedore.ecr.plugins.module_utils._oci.reference import Reference
 
 REPOSITORY_LENGTHS = range(2, 257)
-OFFICIAL = "library/"
 
 
 class AddressError(Exception):
@@ -79,15 +78,9 @@ def mirrored_address(reference: object, registry: object, namespace: object = ""
     host = _registry(registry)
     if image.registry == host:
         return text
-    name = mirrored_name(image) if repository is None else _text("repository", repository).strip("/")
+    name = image.path if repository is None else _text("repository", repository).strip("/")
     parent = _text("namespace", namespace).strip("/") if namespace else ""
     return _address(host, f"{parent}/{name}" if parent else name, image)
-
-
-def mirrored_name(image: Reference) -> str:
-    """What a copy is called by default: the path of the source, without what only Docker Hub and its clients add."""
-    is_official = image.registry == DOCKER_HUB and image.repository.count("/") == 1
-    return image.repository.removeprefix(OFFICIAL) if is_official else image.repository
 
 
 # ------------------------------------------------------------------ choosing a rule

@@ -25,7 +25,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Outcome(Generic[R]):
-    """What became of one item: a result or an error, never both."""
+    """What became of one item: a result, an error, or both where it failed after it was changed."""
 
     name: str
     result: R | None = None

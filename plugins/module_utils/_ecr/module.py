@@ -10,7 +10,7 @@ Private to this collection: may change in any release.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -40,13 +40,17 @@ def failing_readably(module: AnsibleAWSModule) -> Iterator[None]:
         module.fail_json(msg=str(error))
 
 
-def ecr_client(module: AnsibleAWSModule, parallel: int) -> Any:
+def aws_client(module: AnsibleAWSModule, service: str, parallel: int = 1) -> Any:
     """One client for all threads, with a connection for each. aws_config, where given, has the last word."""
     if parallel < 1:
         raise AnsibleECRError(f"parallel must be at least 1, not {parallel}")
     connections = min(max(MIN_CONNECTIONS, parallel), MAX_CONNECTIONS)
     config = {"connect_timeout": CONNECT_TIMEOUT, "max_pool_connections": connections}
-    return module.client("ecr", config=config)
+    return module.client(service, config=config)
+
+
+def ecr_client(module: AnsibleAWSModule, parallel: int) -> Any:
+    return aws_client(module, "ecr", parallel)
 
 
 def show_warnings(warnings: Iterable[str]) -> None:
@@ -57,27 +61,54 @@ def show_warnings(warnings: Iterable[str]) -> None:
 
 def report(module: AnsibleAWSModule, key: str, outcomes: Sequence[Outcome[Change]]) -> NoReturn:
     """End the module. The result has the same shape for one item and for many, for success and for failure."""
-    changes = [(outcome.name, outcome.result) for outcome in outcomes if outcome.result]
+    report_parts(module, {key: outcomes})
+
+
+def report_parts(
+    module: AnsibleAWSModule,
+    parts: Mapping[str, Sequence[Outcome[Change]]],
+    *,
+    without_states: Collection[str] = (),
+) -> NoReturn:
+    """End the module, with a list of the result for each part.
+
+    Some parts tell in their details what they were and are: they go without before and after.
+    """
+    changes = [(outcome.name, outcome.result) for part in parts.values() for outcome in part if outcome.result]
     result: dict[str, Any] = {
         "changed": any(change.changed for _name, change in changes),
         "actions": [action for _name, change in changes for action in change.actions],
-        key: [_entry(outcome) for outcome in outcomes],
+        **{key: [_entry(outcome, states=key not in without_states) for outcome in part] for key, part in parts.items()},
     }
     if module._diff:
         result["diff"] = [_diff(name, change) for name, change in changes if change.changed]
-    if len(changes) < len(outcomes):
-        module.fail_json(msg=_failure_message(key, outcomes), **result)
+    _end(module, parts, result)
+
+
+def report_found(module: AnsibleAWSModule, key: str, outcomes: Sequence[Outcome[dict[str, Any]]]) -> NoReturn:
+    """End a module that reads many items and changes none."""
+    found = [{"name": outcome.name, **_error(outcome), **(outcome.result or {})} for outcome in outcomes]
+    _end(module, {key: outcomes}, {"changed": False, key: found})
+
+
+def _end(module: AnsibleAWSModule, parts: Mapping[str, Sequence[Outcome[Any]]], result: dict[str, Any]) -> NoReturn:
+    messages = [_failure_message(key, part) for key, part in parts.items() if any(outcome.error for outcome in part)]
+    if messages:
+        module.fail_json(msg=" ".join(messages), **result)
     module.exit_json(**result)
 
 
-def _entry(outcome: Outcome[Change]) -> dict[str, Any]:
-    entry: dict[str, Any] = {"name": outcome.name, "changed": False}
-    if outcome.error:
-        entry["error"] = {"msg": str(outcome.error), "code": outcome.error.code}
+def _entry(outcome: Outcome[Change], *, states: bool) -> dict[str, Any]:
+    entry: dict[str, Any] = {"name": outcome.name, "changed": False, **_error(outcome)}
     if outcome.result:
         change = outcome.result
-        entry.update(changed=change.changed, before=change.before, after=change.after, **change.details)
+        before_and_after = {"before": change.before, "after": change.after} if states else {}
+        entry.update(changed=change.changed, **before_and_after, **change.details)
     return entry
+
+
+def _error(outcome: Outcome[Any]) -> dict[str, Any]:
+    return {"error": {"msg": str(outcome.error), "code": outcome.error.code}} if outcome.error else {}
 
 
 def _diff(name: str, change: Change) -> dict[str, str]:
@@ -93,7 +124,7 @@ def _diff_text(value: Any) -> str:
     return "" if value is None else json.dumps(value, indent=2) + "\n"
 
 
-def _failure_message(key: str, outcomes: Sequence[Outcome[Change]]) -> str:
+def _failure_message(key: str, outcomes: Sequence[Outcome[Any]]) -> str:
     failed = [outcome for outcome in outcomes if outcome.error]
     total = f"{len(outcomes)} {key}"
     for outcome in failed:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Repository policies, compared by what they mean.
+"""Policies, compared by what they mean, and taken apart where they are too long.
 
 Private to this collection: may change in any release.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.policy import compare_policies
@@ -49,3 +49,34 @@ def same_policy(one: Policy | None, other: Policy | None) -> bool:
 
 def _with_bare_accounts(policy: Policy) -> Any:
     return json.loads(_ACCOUNT_ROOT.sub(r"\1", json.dumps(policy)))
+
+
+def policy_in_pieces(policy: Policy, limit: int) -> list[Policy]:
+    """Policies that together say the same, of at most `limit` characters each. ValueError where that cannot be."""
+    room = limit - len(policy_to_text({**policy, "Statement": []}))
+    statements = policy["Statement"] if isinstance(policy["Statement"], list) else [policy["Statement"]]
+    pieces: list[list[Policy]] = [[]]
+    for part in (part for statement in statements for part in _short_statements(statement, room)):
+        if pieces[-1] and len(policy_to_text({"": [*pieces[-1], part]})) - len('{"":[]}') > room:
+            pieces.append([])
+        pieces[-1].append(part)
+    return [{**policy, "Statement": piece} for piece in pieces]
+
+
+def _short_statements(statement: Policy, room: int) -> Iterator[Policy]:
+    """The statement, or several of the same meaning with some of its resources each."""
+    resources = statement.get("Resource")
+    if len(policy_to_text(statement)) <= room:
+        yield statement
+        return
+    if not isinstance(resources, list) or len(resources) < 2:
+        raise ValueError("a statement is too long by itself, and has no list of resources to take apart")
+    # A Sid may be in a policy once.
+    nameless = {key: value for key, value in statement.items() if key != "Sid"}
+    some: list[str] = []
+    for resource in resources:
+        if some and len(policy_to_text({**nameless, "Resource": [*some, resource]})) > room:
+            yield from _short_statements({**nameless, "Resource": some}, room)
+            some = []
+        some.append(resource)
+    yield from _short_statements({**nameless, "Resource": some}, room)

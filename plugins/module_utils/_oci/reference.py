@@ -88,6 +88,12 @@ class Reference:
         short = self._with_identifiers(official if "/" not in official else self.repository)
         return short if self.registry == DOCKER_HUB and _reads_as(short, self) else str(self)
 
+    @property
+    def path(self) -> str:
+        """The repository without what only Docker Hub and its clients add: what people look for elsewhere."""
+        is_official = self.registry == DOCKER_HUB and self.repository.count("/") == 1
+        return self.repository.removeprefix(_OFFICIAL) if is_official else self.repository
+
     def with_tag(self, tag: str) -> Reference:
         """Another tag of the same repository, without the digest."""
         return replace(self, tag=tag, digest=None)

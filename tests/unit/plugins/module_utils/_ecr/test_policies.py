@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.policies import (
     policy_from_text,
+    policy_in_pieces,
     policy_to_text,
     same_policy,
 )
@@ -89,3 +90,39 @@ def test_what_is_no_policy(text: str, says: str) -> None:
     with pytest.raises(ValueError, match=r"^it ") as caught:
         policy_from_text(text)
     assert says in str(caught.value)
+
+
+_STATEMENTS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "Effect": st.sampled_from(["Allow", "Deny"]),
+            "Action": st.sampled_from(["ecr:PutImage", ["ecr:PutImage", "logs:PutLogEvents"]]),
+            "Resource": st.lists(st.text("abc:/*", min_size=1, max_size=60), min_size=1, max_size=40) | st.just("*"),
+        },
+        optional={"Sid": st.sampled_from(["One", "Two"])},
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(_STATEMENTS, st.integers(min_value=300, max_value=2000))
+def test_pieces_are_short_and_say_the_same_together(statements: list[dict[str, Any]], limit: int) -> None:
+    pieces = policy_in_pieces({"Version": "2012-10-17", "Statement": statements}, limit)
+    assert all(len(policy_to_text(piece)) <= limit for piece in pieces)
+    assert {piece["Version"] for piece in pieces} == {"2012-10-17"}
+    assert said([statement for piece in pieces for statement in piece["Statement"]]) == said(statements)
+
+
+def said(statements: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    return [(s["Effect"], str(s["Action"]), resource) for s in statements for resource in s["Resource"]]
+
+
+def test_what_fits_is_left_as_it_is() -> None:
+    assert policy_in_pieces(PULL, len(policy_to_text(PULL))) == [PULL]
+
+
+@pytest.mark.parametrize("resource", ["x" * 400, ["x" * 400], ["*", "x" * 400]])
+def test_a_resource_that_is_too_long_is_told(resource: Any) -> None:
+    with pytest.raises(ValueError, match="has no list of resources to take apart"):
+        policy_in_pieces({"Version": "2012-10-17", "Statement": {"Resource": resource}}, 300)

@@ -17,6 +17,21 @@ ECR = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
 
 
 @pytest.mark.parametrize(
+    ("written", "path"),
+    [
+        ("nginx:1.27", "nginx"),
+        ("docker.io/library/nginx", "nginx"),
+        ("grafana/loki", "grafana/loki"),
+        ("library/a/b", "library/a/b"),
+        ("quay.io/library/nginx", "library/nginx"),
+        ("ghcr.io/org/app@" + DIGEST, "org/app"),
+    ],
+)
+def test_path(written: str, path: str) -> None:
+    assert Reference.parse(written).path == path
+
+
+@pytest.mark.parametrize(
     ("written", "full", "familiar"),
     [
         ("nginx", "docker.io/library/nginx", "nginx"),
