@@ -63,6 +63,17 @@ def test_every_emulated_operation_is_marked(table: list[tuple[str, str, str]], o
     assert {xform_name(operation) for operation in operations["emulated"]} <= marked
 
 
+@pytest.mark.parametrize("service", ["batch", "codebuild", "ecs", "scheduler"])
+def test_every_operation_of_a_service_that_runs_things_is_marked(
+    table: list[tuple[str, str, str]], service: str
+) -> None:
+    code = f"from loopback.services import {service} as s; print(*sorted(s.service.emulated))"
+    emulated = in_the_cloud("-c", code).split()
+    marked = {where.rpartition(".")[2] for where, _kind, _source in table if where.startswith(f"services.{service}.")}
+    assert len(emulated) > 10
+    assert {xform_name(operation) for operation in emulated} <= marked
+
+
 def test_marks_are_of_three_kinds_and_have_a_source(table: list[tuple[str, str, str]]) -> None:
     assert {kind for _where, kind, _source in table} == {"service model", "documented", "assumed"}
     assert [row for row in table if not row[2]] == []

@@ -211,9 +211,14 @@ def rule(cloud: Cloud, credentials: dict[str, str], role: str) -> None:
 
 
 def job(cloud: Cloud, credentials: dict[str, str], role: str) -> None:
-    container = {"image": "i", "jobRoleArn": role, "resourceRequirements": []}
-    client = cloud.client("batch", credentials=credentials)
-    client.register_job_definition(jobDefinitionName="job", type="container", containerProperties=container)
+    sizes = [{"type": "VCPU", "value": "0.25"}, {"type": "MEMORY", "value": "512"}]
+    roles = {"jobRoleArn": role, "executionRoleArn": role}
+    cloud.client("batch", credentials=credentials).register_job_definition(
+        jobDefinitionName="job",
+        type="container",
+        platformCapabilities=["FARGATE"],
+        containerProperties={"image": "i", "resourceRequirements": sizes, **roles},
+    )
 
 
 def compute(cloud: Cloud, credentials: dict[str, str], role: str) -> None:
@@ -252,7 +257,7 @@ def test_handing_a_role_to_a_service_needs_pass_role(
 
 
 def test_overrides_of_a_call_hand_over_roles_too(cloud: Cloud) -> None:
-    handed = service_role(cloud, "handed", "ecs-tasks.amazonaws.com")
+    handed = service_role(cloud, "handed", "codebuild.amazonaws.com")
     somebody = cloud.role("somebody", [allow("codebuild:*", "ecs:*")])
     codebuild(cloud, {"AccessKeyId": cloud.account, "SecretAccessKey": "root"}, handed)
     with refused("AccessDeniedException", "iam:PassRole", handed):

@@ -168,6 +168,12 @@ class Cloud:
     def advance(self, seconds: float) -> None:
         self._door("POST", "clock", {"advance": seconds})
 
+    def fire(self, *, schedule: str | None = None, rule: str | None = None, **where: str) -> dict[str, Any]:
+        """Fire a schedule (NAME or GROUP/NAME) or a scheduled rule at once; of a schedule, what became of it."""
+        named = {"schedule": schedule} if schedule is not None else {"rule": rule}
+        told: dict[str, Any] = self._door("POST", "fire", {**named, **where})
+        return told
+
     def publish(self, host: str, repository: str, tag: str, **more: Any) -> dict[str, Any]:
         """Put an image into an upstream; returns what was made, digests included. See loopback.content."""
         made: dict[str, Any] = self._door("PUT", "images", {"host": host, "repository": repository, "tag": tag, **more})
@@ -294,6 +300,10 @@ class FullCloud(Cloud):
             timeout=timeout,
             check=False,
         )
+
+    def make_host_image(self, name: str) -> None:
+        """Make a small image whose programs are this machine's own, in the engine; see loopback.host_image."""
+        self._door("POST", "host-image", {"name": name})
 
     def docker(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """The Docker client against this cloud's own engine."""

@@ -12,6 +12,12 @@ from loopback.config import Settings
 class Cloud:
     settings: Settings
     addresses: Addresses
+    endpoint: str  # of the AWS APIs, as the cloud itself and its containers reach them
+
+    @property
+    def runs_containers(self) -> bool:
+        """Only full mode has an engine of its own."""
+        return self.settings.tls is not None
 
 
 _running: list[Cloud] = []

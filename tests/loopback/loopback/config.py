@@ -12,6 +12,9 @@ DEFAULT_REGION = "eu-central-1"
 ACCOUNTS = (DEFAULT_ACCOUNT, "210987654321")
 REGIONS = (DEFAULT_REGION, "us-east-1")
 
+# Where containers on AWS get the credentials of their role from.
+CONTAINER_CREDENTIALS_HOST = "169.254.170.2"
+
 # Hosts that ECR can cache, and the token hosts and aliases that go with them.
 UPSTREAM_HOSTS = (
     "registry-1.docker.io",

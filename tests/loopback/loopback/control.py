@@ -13,9 +13,10 @@ POST   /_cloud/fire         {"schedule" | "rule": name} fire its targets now (se
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from loopback.clock import clock
@@ -34,7 +35,9 @@ actions: dict[str, Action] = {}
 
 
 class Control:
-    def __init__(self, app: App, faults: Faults, describe: Callable[[], Json], reset: Callable[[], None]) -> None:
+    def __init__(
+        self, app: App, faults: Faults, describe: Callable[[], Json], reset: Callable[[], Awaitable[None]]
+    ) -> None:
         self._app = app
         self._table: dict[str, Action] = {
             "GET /_cloud/health": lambda _: describe(),
@@ -59,6 +62,8 @@ class Control:
             document = json.loads(await request.body(_LIMIT) or b"null")
             if action is not None:
                 answer = action(document)
+                if inspect.isawaitable(answer):
+                    answer = await answer
             elif name in actions:
                 answer = await asyncio.to_thread(actions[name], document)
             else:

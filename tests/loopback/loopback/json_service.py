@@ -31,8 +31,9 @@ Authorizer = Callable[[str, Json], None]
 
 
 class JsonService:
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, invalid: str = "InvalidParameterException") -> None:
         self.name = name
+        self._invalid = invalid  # the code of a request that breaks the service model
         self._names = {xform_name(op): op for op in service_model(name).operation_names}
         self._operations: dict[str, Operation] = {}
         self._blocking: set[str] = set()
@@ -60,30 +61,34 @@ class JsonService:
     async def handle_request(
         self, _method: str, _path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
     ) -> aws.Answer:
-        name = headers.get("x-amz-target", "").rpartition(".")[2]
         aws.caller.set(aws.access_key(headers, query))
         try:
-            return _answer(200, await self._call(name, body))
+            name = headers.get("x-amz-target", "").rpartition(".")[2]
+            return _answer(200, await self.call(name, document(body)))
         except AwsError as error:
             return _answer(error.status, {"__type": error.code, "message": error.message})
 
-    async def _call(self, name: str, body: bytes) -> Json:
+    async def call(self, name: str, request: Json) -> Json:
         if name not in self._names.values():
             raise AwsError("UnknownOperationException", f"{self.name} has no operation {name}")
         function = self._operations.get(name)
         if function is None:
             # 400, so that botocore does not retry what will never work.
             raise AwsError("NotEmulatedException", f"the loopback cloud does not emulate {self.name}:{name}")
-        try:
-            request = json.loads(body or b"{}")
-        except ValueError as error:
-            raise AwsError("SerializationException", "the request body is not JSON") from error
-        validate(self.name, name, request)
+        validate(self.name, name, request, self._invalid)
         self._authorize(name, request)
         if name not in self._blocking:
             return function(request)
         context = contextvars.copy_context()
         return await asyncio.get_running_loop().run_in_executor(None, context.run, function, request)
+
+
+def document(body: bytes) -> Json:
+    try:
+        found: Json = json.loads(body or b"{}")
+    except ValueError as error:
+        raise AwsError("SerializationException", "the request body is not JSON") from error
+    return found
 
 
 def _answer(status: int, document: Json) -> aws.Answer:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from loopback import certificates, server
 from loopback.addresses import RealAddresses
-from loopback.config import ACCOUNTS, REGIONS, Settings
+from loopback.config import ACCOUNTS, CONTAINER_CREDENTIALS_HOST, REGIONS, Settings
 
 API_PORT = 4566
 DISTRIBUTION_PORT = 4652
@@ -30,7 +30,7 @@ READY_TIMEOUT = 30.0
 STOP_TIMEOUT = 20.0
 SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
-_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _SIOCSIFADDR, _IFF_UP = 0x8913, 0x8914, 0x8916, 0x1
 _PR_SET_PDEATHSIG = 1
 
 
@@ -42,6 +42,7 @@ def run(directory: Path, control_fd: int, *, stop_at_eof: bool) -> None:
     """Bring everything up, serve until SIGTERM, take everything down."""
     _refuse_the_machines_own_network()
     _raise_loopback()
+    _add_to_loopback(CONTAINER_CREDENTIALS_HOST)
     names = RealAddresses(ACCOUNTS, REGIONS).hosts()
     tls = certificates.make(directory / "tls", names)
     _resolve(directory, names)
@@ -72,6 +73,13 @@ def _raise_loopback() -> None:
         request = struct.pack("16sH14x", b"lo", 0)
         flags = struct.unpack("16sH14x", fcntl.ioctl(control, _SIOCGIFFLAGS, request))[1]
         fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags | _IFF_UP))
+
+
+def _add_to_loopback(address: str) -> None:
+    """`ip address add ADDRESS dev lo`, without needing iproute2."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        request = struct.pack("16sHH4s8x", b"lo:0", socket.AF_INET, 0, socket.inet_aton(address))
+        fcntl.ioctl(control, _SIOCSIFADDR, request)
 
 
 def _mount_over(source: Path, target: Path) -> None:
@@ -132,8 +140,19 @@ def _docker_engine(directory: Path) -> Iterator[None]:
     ]
     with _daemon(directory, "dockerd", command) as process:
         _await(process, "dockerd", lambda: _accepts(str(address)))
-        yield
+        try:
+            yield
+        finally:
+            # Left alone, the engine would wait ten seconds for each container to end by itself.
+            _end_containers(address)
     _unmount_below(directory)
+
+
+def _end_containers(address: Path) -> None:
+    client = ["docker", "--host", f"unix://{address}"]
+    running = subprocess.run([*client, "ps", "--quiet"], capture_output=True, text=True, check=False).stdout.split()
+    if running:
+        subprocess.run([*client, "kill", *running], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
 
 def _empty_json(directory: Path) -> Path:

@@ -16,11 +16,11 @@ from typing import Any
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from loopback import aws, cloud, services
+from loopback import aws, cloud, runs, services, ticker
 from loopback.addresses import Addresses, LightAddresses, RealAddresses
 from loopback.clock import clock
 from loopback.cloud import Cloud
-from loopback.config import ACCOUNTS, REGIONS, UPSTREAM_HOSTS, Settings
+from loopback.config import ACCOUNTS, CONTAINER_CREDENTIALS_HOST, REGIONS, UPSTREAM_HOSTS, Settings
 from loopback.control import Control
 from loopback.faults import Faults
 from loopback.knobs import knobs
@@ -34,8 +34,9 @@ STOP_TIMEOUT = 1.0
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
     addresses, sockets = _light(settings) if settings.tls is None else _full(settings)
-    aws.configure(settings, sockets[0].getsockname()[1])
-    cloud.start(Cloud(settings, addresses))
+    port = sockets[0].getsockname()[1]
+    aws.configure(settings, port)
+    cloud.start(Cloud(settings, addresses, f"http://127.0.0.1:{port}"))
     # Not asyncio.run(): it would wait for the connections that are still open.
     asyncio.new_event_loop().run_until_complete(_serve(assemble(addresses), settings, sockets))
 
@@ -50,7 +51,7 @@ def assemble(addresses: Addresses) -> App:
         if hasattr(module, "handle_request"):
             aws.install(module.NAME, module)
         if hasattr(module, "before"):
-            aws.guard(module.NAME, module.before)
+            aws.guard(module.NAME, module.before, authorizes=getattr(module, "AUTHORIZES", False))
         if hasattr(module, "wrap"):
             inner = module.wrap(inner)
     hub = upstream.Hub(addresses)
@@ -65,11 +66,13 @@ def assemble(addresses: Addresses) -> App:
                 module.expire_tokens()
         hub.expire_tokens()
 
-    def reset() -> None:
-        aws.reset()
-        for stateful in (clock, knobs, addresses, hub, faults, *ours):
+    async def reset() -> None:
+        # What runs is stopped first: it might still write to what is forgotten next.
+        await asyncio.to_thread(runs.reset)
+        for stateful in (*ours, clock, knobs, addresses, hub, faults):
             if hasattr(stateful, "reset"):
                 stateful.reset()
+        aws.reset()
 
     faults = Faults(by_host, expire_tokens)
     # The control door stands outside the faults, so that a test can always get in.
@@ -108,7 +111,7 @@ def _light(settings: Settings) -> tuple[Addresses, list[socket.socket]]:
 
 
 def _full(settings: Settings) -> tuple[Addresses, list[socket.socket]]:
-    sockets = [_listen("127.0.0.1", settings.port)]
+    sockets = [_listen("127.0.0.1", settings.port), _listen(CONTAINER_CREDENTIALS_HOST, 80)]
     if settings.control_fd is not None:
         sockets.append(socket.socket(fileno=settings.control_fd))
     return RealAddresses(ACCOUNTS, REGIONS), sockets
@@ -144,6 +147,7 @@ async def _serve(app: App, settings: Settings, sockets: list[socket.socket]) -> 
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     if settings.stop_at_eof:
         asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _at_eof, stop)
+    ticker.start()
     print(f"loopback cloud on http://127.0.0.1:{sockets[0].getsockname()[1]}", flush=True)
     serving = asyncio.ensure_future(serve(app, config, shutdown_trigger=stop.wait))  # type: ignore[arg-type]
     await asyncio.wait([serving, asyncio.ensure_future(stop.wait())], return_when=asyncio.FIRST_COMPLETED)

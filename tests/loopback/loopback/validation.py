@@ -12,7 +12,7 @@ import botocore.session
 import regex  # the models' patterns are Java's: `re` refuses \p{L}
 from botocore.model import OperationModel, ServiceModel, Shape
 
-from loopback.errors import invalid_parameter
+from loopback.errors import AwsError, invalid_parameter
 
 
 @cache
@@ -24,11 +24,15 @@ def operation_model(service: str, operation: str) -> OperationModel:
     return service_model(service).operation_model(operation)
 
 
-def validate(service: str, operation: str, request: dict[str, Any]) -> None:
-    """Raise the service's InvalidParameterException for the first constraint that `request` breaks."""
+def validate(service: str, operation: str, request: dict[str, Any], code: str = "InvalidParameterException") -> None:
+    """Raise an error with the service's code for the first constraint that `request` breaks."""
     shape = operation_model(service, operation).input_shape
-    if shape is not None:
+    if shape is None:
+        return
+    try:
         _check(shape, request, "")
+    except AwsError as error:
+        raise AwsError(code, error.message) from None
 
 
 def _check(shape: Shape, value: Any, where: str) -> None:

@@ -1,9 +1,11 @@
-"""ministack's parts, under names of our own. No other file of the loopback cloud touches ministack's internals.
+"""ministack's parts, under names of our own. Nothing outside this package touches ministack's internals.
 
-ministack (pinned) brings SigV4, IAM evaluation, STS, Secrets Manager, SSM, S3, Logs, EventBridge, Scheduler, ECS, EC2
-and Batch. Services of ours replace or add to its table of services, so that its authentication and authorisation run
-before our handlers; of a service that AUTHORIZES itself it only checks the credentials.
-`tests/integration/loopback/test_ministack.py` pins each internal that is leaned on here.
+ministack (pinned) brings SigV4, IAM evaluation, STS, Secrets Manager, SSM, S3, Logs, EventBridge, SNS, SQS and EC2.
+Services of ours replace or add to its table of services, so that its authentication and authorisation run
+before our handlers; of a service that AUTHORIZES itself it only checks the credentials. `repairs` mends what ministack
+gets wrong, `delivery` is its events, queues, topics and metrics.
+`tests/integration/loopback/test_ministack.py` pins each internal that is leaned on here, `test_events.py` those of
+`delivery`, `rules` and `alarms`.
 """
 
 from __future__ import annotations
@@ -19,9 +21,13 @@ from datetime import datetime, timezone
 from types import ModuleType
 from typing import Any
 
+from loopback.aws.lookups import kms_key_arn, role_exists, secret_exists, secret_kms_key, secret_string, subnet_exists
 from loopback.config import Settings
 from loopback.errors import AwsError
 from loopback.web import App
+
+# Beside what is written here.
+__all__ = ["kms_key_arn", "role_exists", "secret_exists", "secret_kms_key", "secret_string", "subnet_exists"]
 
 Answer = tuple[int, dict[str, str], bytes]
 Handler = Callable[[str, str, dict[str, str], bytes, dict[str, Any]], Awaitable[Answer]]
@@ -49,7 +55,12 @@ def application() -> App:
     """ministack's ASGI application. It never looks for a Docker daemon: the machine's own is nobody's business."""
     import ministack.app as ministack
 
+    from loopback.aws import alarms, delivery, repairs
+
     ministack._docker_socket_present = lambda: False
+    repairs.apply()
+    delivery.install()
+    alarms.install()
     app: App = ministack.app
     return app
 
@@ -59,6 +70,8 @@ def install(name: str, module: ModuleType) -> None:
     import ministack.app as ministack
     from ministack import services
 
+    if not hasattr(module, "start_scheduler"):
+        module.start_scheduler = lambda: None  # type: ignore[attr-defined]  # what ministack starts along with itself
     sys.modules[f"ministack.services.{name}"] = module
     setattr(services, name, module)
     ministack._loaded_modules[name] = module
@@ -79,7 +92,7 @@ def _leave_authorization_to(name: str) -> None:
     iam_actions.extract_iam_action = extract
 
 
-def guard(name: str, before: Callable[[str, str, dict[str, str], bytes], None]) -> None:
+def guard(name: str, before: Callable[[str, str, dict[str, str], bytes], None], *, authorizes: bool = False) -> None:
     """Run `before` ahead of a service's handler; an AwsError from it is the answer."""
     import ministack.app as ministack
 
@@ -97,6 +110,8 @@ def guard(name: str, before: Callable[[str, str, dict[str, str], bytes], None]) 
         return await inner(method, path, headers, body, query)
 
     ministack.SERVICE_HANDLERS[name] = handler
+    if authorizes:
+        _leave_authorization_to(name)
 
 
 def reset() -> None:
@@ -224,6 +239,14 @@ def require_pass_role(role_arns: Iterable[str | None], to_service: str) -> None:
         require("iam:PassRole", role, {"iam:PassedToService": to_service})
 
 
+def caller_arn() -> str:
+    """Whose call is being handled."""
+    from ministack.core.iam_evaluator import AuthError, resolve_principal
+
+    principal = resolve_principal(caller.get(), _account_of(caller.get()))
+    return f"arn:aws:iam::{account()}:root" if isinstance(principal, AuthError) else str(principal.arn)
+
+
 def _account_of(key: str) -> str:
     from ministack.core.responses import _account_from_sts_session
 
@@ -293,51 +316,3 @@ def service_session(role_arn: str, service: str, name: str, source_arn: str = ""
         "SessionToken": token,
         "Expiration": datetime.fromtimestamp(expires, timezone.utc),
     }
-
-
-# ------------------------------------------------------------------ other services' state
-
-
-def secret_exists(secret_arn: str) -> bool:
-    """Whether this is the full ARN of a secret of this account and region that does not await deletion."""
-    from ministack.services import secretsmanager
-
-    _key, secret = secretsmanager._resolve(secret_arn)
-    return bool(secret) and secret["ARN"] == secret_arn and not secret.get("DeletedDate")
-
-
-def secret_string(secret_arn: str) -> str | None:
-    """The current value of a Secrets Manager secret; None where there is none or it awaits deletion."""
-    from ministack.services import secretsmanager
-
-    _key, secret = secretsmanager._resolve(secret_arn)
-    if not secret or secret.get("DeletedDate"):
-        return None
-    for version in secret["Versions"].values():
-        if "AWSCURRENT" in version.get("Stages", []):
-            value = version.get("SecretString")
-            return None if value is None else str(value)
-    return None
-
-
-def secret_kms_key(secret_arn: str) -> str | None:
-    """The customer-managed key of a secret, if it has one."""
-    from ministack.services import secretsmanager
-
-    _key, secret = secretsmanager._resolve(secret_arn)
-    key = (secret or {}).get("KmsKeyId")
-    return None if not key or "alias/aws/secretsmanager" in key else str(key)
-
-
-def role_exists(role_arn: str) -> bool:
-    from ministack.services import iam
-
-    return bool(iam._roles.get(role_arn.rsplit("/", 1)[-1]))
-
-
-def kms_key_arn(key: str) -> str | None:
-    """The ARN of a KMS key given by ARN, id or alias."""
-    from ministack.services import kms
-
-    found = kms._resolve_key(key)
-    return None if found is None else str(found["Arn"])
