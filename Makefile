@@ -45,7 +45,7 @@ sanity: setup-dev
 
 unit: setup-dev
 	@echo '== Unit tests, with the coverage of plugins/'
-	@$(PYTHON) -m pytest tests/unit --cov --cov-report=term --cov-fail-under=90
+	@$(PYTHON) -m pytest tests/unit --numprocesses 2 --cov --cov-report=term --cov-fail-under=90
 
 integration: setup-test
 	@echo '== Integration tests on the loopback cloud'

@@ -1,4 +1,7 @@
-"""`make bench`: speed, as ratios to peers in the same run. Medians of a few rounds; nothing here passes or fails."""
+"""`make bench`: speed, as ratios to peers in the same run. Medians of a few rounds; nothing here passes or fails.
+
+With arguments only the mirror engine is measured: bench/run.py --rounds 3 family, see mirror.py.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,9 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests" / "loopback"), str(ROOT / "tests" / "support")]
+
+import mirror  # noqa: E402
+import mirror_ecr  # noqa: E402
 
 from loopback.client import Cloud  # noqa: E402
 from running import local_play, run_playbook  # noqa: E402
@@ -44,6 +50,14 @@ PEER_POLICY = {
 
 
 def main() -> None:
+    if len(sys.argv) == 1:
+        lifecycles()
+        mirror_ecr.main()
+    print()
+    mirror.main(sys.argv[1:])
+
+
+def lifecycles() -> None:
     print(f"Medians of {ROUNDS} rounds, seconds.\n")
     print(f"loopback cloud, start and stop: {median(start_and_stop):.2f}")
     with Cloud() as cloud:

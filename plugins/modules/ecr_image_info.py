@@ -75,6 +75,7 @@ notes:
     where one of several O(tags) or O(digests) is missing.
   - Images that a lifecycle policy has archived are not listed.
 seealso:
+  - module: stevedore.ecr.ecr_image_mirror
   - module: stevedore.ecr.ecr_lifecycle
   - module: stevedore.ecr.ecr_pull_through_rule
 extends_documentation_fragment:

@@ -17,7 +17,12 @@ description:
   - There is M(amazon.aws.aws_caller_info) too, which does not tell the region.
 author:
   - Contributors to the stevedore.ecr project (!UNKNOWN)
-options: {}
+options:
+  host:
+    description:
+      - Whether to return RV(registry.host) too, which needs the permission C(ecr:GetAuthorizationToken).
+    type: bool
+    default: false
 attributes:
   check_mode:
     support: full
@@ -30,7 +35,7 @@ attributes:
   idempotent:
     support: full
 notes:
-  - Needs no permission. It calls C(sts:GetCallerIdentity), which everybody may.
+  - Without O(host), it needs no permission. It calls C(sts:GetCallerIdentity), which everybody may.
 seealso:
   - module: stevedore.ecr.ecr_registry_settings
   - module: amazon.aws.aws_caller_info
@@ -85,18 +90,25 @@ registry:
       returned: always
       type: str
       sample: arn:aws:ecr:eu-west-1:123456789012:repository
+    host:
+      description: What the address of each of its images begins with, before the first slash.
+      returned: with O(host=true)
+      type: str
+      sample: 123456789012.dkr.ecr.eu-west-1.amazonaws.com
 """
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.api_account import caller_identity
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.module import aws_client, ecr_client, failing_readably
+from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.pull_through import registry_host
 
 
 def main() -> None:
-    module = AnsibleAWSModule(argument_spec={}, supports_check_mode=True)
+    module = AnsibleAWSModule(argument_spec={"host": {"type": "bool", "default": False}}, supports_check_mode=True)
     with failing_readably(module):
-        region = ecr_client(module, parallel=1).meta.region_name
+        client = ecr_client(module, parallel=1)
+        region = client.meta.region_name
         caller = caller_identity(aws_client(module, "sts"))
         partition, account = caller["Arn"].split(":")[1], caller["Account"]
         registry = {
@@ -105,6 +117,8 @@ def main() -> None:
             "partition": partition,
             "repository_arn": f"arn:{partition}:ecr:{region}:{account}:repository",
         }
+        if module.params["host"]:
+            registry["host"] = registry_host(client)
         module.exit_json(changed=False, registry=registry)
 
 

@@ -209,6 +209,7 @@ def main() -> None:
     with failing_readably(module):
         policies = shared_policies.wanted_policies(params["policies"], params["state"])
         caller = caller_identity(aws_client(module, "sts"))
+        shared_policies.check_accounts(params["policies"], caller["Account"])
         policies_arn = f"arn:{caller['Arn'].split(':')[1]}:iam::{caller['Account']}:policy/"
         outcomes = shared_policies.converge(
             aws_client(module, "iam"), policies, params["state"], policies_arn, check_mode=module.check_mode

@@ -166,6 +166,16 @@ def test_a_policy_is_made_and_attached_once_changes_and_goes(cloud: Cloud, modul
     assert not module(SHARED, {"policies": [{"name": "pullers"}], "state": "absent"}).changed
 
 
+def test_a_role_of_another_account_is_not_taken_for_one_of_this(cloud: Cloud, module: Module) -> None:
+    module(ROLE, {"roles": [{**TEMPLATES, "name": "nodes"}]})
+    given = {"name": "pullers", "policy": POLICY, "roles": ["arn:aws:iam::210987654321:role/nodes"]}
+    refused = module(SHARED, {"policies": [given]})
+    assert refused.msg == (
+        "Not valid: 'pullers', roles: arn:aws:iam::210987654321:role/nodes is not in this account, 123456789012"
+    )
+    assert attached(cloud, "nodes") == []
+
+
 def live_through(cloud: Cloud, module: Module, credentials: dict[str, str]) -> list[ModuleResult]:
     """Everything that the module can do to a policy, one after the other."""
     given: dict[str, Any] = {"name": "pullers", "policy": POLICY, "roles": ["nodes"], "tags": {"a": "b"}}

@@ -178,6 +178,8 @@ def test_what_was_made_goes_and_what_is_cached_stays_until_told_otherwise(cloud:
     upstreams = {"docker-hub": HUB, "quay": {"tags": {"a": "b"}}}
     cache(upstreams, attach_to_roles=["nodes"], cross_account_principals=[CONSUMER], warm=["quay.io/a/b:1"])
 
+    emptied = cache(upstreams, "--check", state="absent", delete_images=True)
+    assert (emptied.changed, emptied.result["left_behind"]) == (7, [])
     promised = cache(upstreams, "--check", state="absent")
     assert set(rules(cloud)) == set(upstreams)
     gone = cache(upstreams, state="absent")
@@ -197,6 +199,31 @@ def test_what_was_made_goes_and_what_is_cached_stays_until_told_otherwise(cloud:
 
     back = cache(upstreams)  # the secret awaits its deletion, and comes back
     assert back.result["rules"][0]["validation"]["valid"] is True
+
+
+def test_one_upstream_goes_and_the_others_stay(cloud: Cloud, cache: Cache) -> None:
+    cloud.role("nodes", [{"Effect": "Deny", "Action": "*", "Resource": "*"}])
+    cloud.publish("ghcr.io", "org/app", "1")
+    wanted = {"attach_to_roles": ["nodes"], "tags": {"a": "b"}}
+    made = cache({"quay": None, "github": {**HUB, "upstream": "ghcr"}}, warm=["ghcr.io/org/app:1"], **wanted)
+    cloud.client("iam").create_role(RoleName="others", AssumeRolePolicyDocument="{}")
+    cloud.client("iam").attach_role_policy(RoleName="others", PolicyArn=made.result["policy_arn"])
+
+    upstreams = {"quay": None, "github": {"upstream": "ghcr", "state": "absent"}}
+    promised = cache(upstreams, "--check", **wanted)
+    assert set(rules(cloud)) == {"quay", "github"}
+    gone = cache(upstreams, **wanted)
+    assert (
+        gone.changed == promised.changed == 5
+    )  # rule, template, secret, and what two policies say of its repositories
+    assert (set(rules(cloud)), set(templates(cloud))) == ({"quay"}, {"quay"})
+    assert "DeletedDate" in cloud.client("secretsmanager").describe_secret(SecretId=GITHUB_SECRET)
+    assert gone.result["left_behind"] == ["github/org/app"]
+    assert "github" not in json.dumps(document(cloud, made.result["policy_arn"]))
+    roles = cloud.client("iam").list_entities_for_policy(PolicyArn=made.result["policy_arn"])["PolicyRoles"]
+    assert sorted(role["RoleName"] for role in roles) == ["nodes", "others"]
+
+    assert cache({"quay": None, "github": {"upstream": "ghcr", "state": "absent"}}, **wanted).changed == 0
 
 
 def test_a_second_run_costs_no_more_for_eight_upstreams_than_for_one(cloud: Cloud, cache: Cache) -> None:
@@ -237,6 +264,7 @@ def test_a_wrong_token_is_caught_and_the_right_one_takes_its_place(cloud: Cloud,
     assert "registry-1.docker.io cannot be used with" in wrong.run.output
     assert token_in(cloud) == "a-wrong-token"
     arn = rules(cloud)["docker-hub"]["credentialArn"]
+    cache({"docker-hub": HUB}, "--check")  # which cannot try what is not stored yet
     right = cache({"docker-hub": HUB})
     assert token_in(cloud) == TOKEN
     assert right.result["secret_arns"] == {"docker-hub": arn}
@@ -408,6 +436,22 @@ def test_each_host_of_an_inventory_is_a_registry(
     assert re.findall(r"changed=(\d+)", second.output) == ["0", "0"]
 
 
+def test_a_play_can_go_from_region_to_region(cloud: Cloud, playbook: Callable[..., PlaybookRun]) -> None:
+    """What was found in the one does not count in the other."""
+    regions = ["eu-central-1", "us-east-1"]
+    cloud.publish("quay.io", "a/b", "1")
+    tasks = []
+    for region, warm in zip(regions, (["quay.io/a/b:1"], []), strict=True):
+        role = {"name": ROLE, "apply": {"environment": {"AWS_REGION": region}}}
+        upstreams = {"docker-hub": HUB, "quay": None}
+        tasks.append({"ansible.builtin.include_role": role, "vars": _named({"upstreams": upstreams, "warm": warm})})
+    told = {"ansible.builtin.assert": {"that": "pull_through_cache_result.warmed == []"}}
+    run = playbook([{"name": "Regions", "hosts": "localhost", "gather_facts": False, "tasks": [*tasks, told]}])
+    assert run.status == 0, run.output
+    for region in regions:
+        assert f":{region}:" in rules(cloud, region=region)["docker-hub"]["credentialArn"]
+
+
 # ------------------------------------------------------------------ bad input
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
@@ -435,6 +479,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 BAD_VARIABLES: dict[str, tuple[dict[str, Any], str]] = {
     "image to warm that no rule covers": ({"warm": ["nginx"]}, "pull_through_cache_warm: no pull-through cache rule"),
     "name for no policy": ({"name": "my cache"}, "pull_through_cache_name: must be 1 to 41 of letters"),
+    "role of another account": (
+        {"attach_to_roles": [f"arn:aws:iam::{CONSUMER}:role/nodes"]},
+        "role/nodes is not in this account, 123456789012: let it pull with pull_through_cache_cross_account_principals",
+    ),
     "role of pullers": ({"attach_to_roles": ["eks/nodes"]}, "pull_through_cache_attach_to_roles: neither a name nor"),
     "account": ({"cross_account_principals": ["me"]}, "pull_through_cache_cross_account_principals: must be accounts"),
     "role of templates": (
@@ -615,5 +663,12 @@ def test_documented_permissions_suffice(cloud: Cloud, playbook: Callable[..., Pl
         "tags": {"team": "a"},
     }
     restricted({"docker-hub": HUB, "quay": None}, **wanted)
-    restricted({"docker-hub": {**HUB, "access_token": TOKEN}, "quay": {"description": "new"}}, **wanted)
+    restricted(
+        {
+            "docker-hub": {**HUB, "access_token": TOKEN},
+            "quay": {"description": "new", "image_tag_mutability": "IMMUTABLE"},
+        },
+        apply_to_existing=True,
+        **{**wanted, "tags": {"team": "b"}},
+    )
     restricted({"docker-hub": HUB, "quay": None}, state="absent", delete_images=True)

@@ -133,6 +133,13 @@ def set_repository_policy(client: Any, repository: str, text: str) -> None:
     client.set_repository_policy(repositoryName=repository, policyText=text)
 
 
+@_Handler.deletion_error_handler("delete the repository policy")
+@retried
+def delete_repository_policy(client: Any, repository: str) -> bool:
+    """False where somebody else was faster."""
+    return bool(client.delete_repository_policy(repositoryName=repository))
+
+
 @_Handler.common_error_handler("read the tags of the repository")
 @retried
 def list_tags(client: Any, arn: str) -> list[dict[str, str]]:

@@ -16,7 +16,7 @@ from typing import Any
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.policies import policy_from_text
 
 _ROLE_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
-_ROLE_ARN = re.compile(r"arn:aws[\w-]*:iam::\d{12}:role/(?:.+/)?(?P<name>[^/]+)")
+_ROLE_ARN = re.compile(r"arn:aws[\w-]*:iam::(?P<account>\d{12}):role/(?:.+/)?(?P<name>[^/]+)")
 _POLICY_NAME = re.compile(r"[\w+=,.@-]{1,128}", re.ASCII)
 
 
@@ -32,6 +32,12 @@ def role_name(role: str) -> str:
     """The name, of a role that is given by its name or its ARN."""
     match = _ROLE_ARN.fullmatch(role)
     return match["name"] if match else role
+
+
+def is_elsewhere(role: str, account: str) -> bool:
+    """Whether a role, given by its name or its ARN, is in another account."""
+    match = _ROLE_ARN.fullmatch(role)
+    return match is not None and match["account"] != account
 
 
 def mentioned(options: Mapping[str, Any], documents: Iterable[str]) -> tuple[dict[str, Any], list[str]]:

@@ -18,12 +18,13 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._ecr import creation
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.addresses import AddressError, cached_address
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.errors import AnsibleECRError
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.iam_options import (
+    is_elsewhere,
     is_policy_name,
     is_role_name,
     role_name,
 )
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.policies import policy_to_text
-from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.prefixes import ROOT, normal_prefix
+from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.prefixes import ROOT, is_under, normal_prefix
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.pull_through_grammar import SECRET_PREFIX
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.pull_through_secrets import RECOVERY_DAYS
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.upstreams import (
@@ -36,6 +37,8 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.upstreams impor
 )
 
 Document = dict[str, Any]
+
+PRESENT, ABSENT = "present", "absent"
 
 # The fields of an upstream, and what they hold.
 TEXT, LIST, DICTIONARY, YES_OR_NO = "a text", "a list", "a dictionary", "true or false"
@@ -57,11 +60,13 @@ FIELDS = {
     "kms_key_arn": TEXT,
     "tags": DICTIONARY,
     "description": TEXT,
+    "state": TEXT,
 }
 CHOICES = {
     "upstream": tuple(UPSTREAMS),
     "image_tag_mutability": ("MUTABLE", "IMMUTABLE", "MUTABLE_WITH_EXCLUSION", "IMMUTABLE_WITH_EXCLUSION"),
     "encryption_type": ("AES256", "KMS", "KMS_DSSE"),
+    "state": (PRESENT, ABSENT),
 }
 _KINDS: Mapping[str, Callable[[Any], bool]] = {
     TEXT: lambda value: isinstance(value, str),
@@ -170,9 +175,13 @@ def parts(upstreams: Mapping[str, Any], settings: Settings) -> Document:
     """All that is to be made of the upstreams. An error names every mistake."""
     if not upstreams:
         _raise_if_any(["pull_through_cache_upstreams is empty: name the registries to cache, as in {'quay': {}}"])
-    entries = _entries(upstreams)
-    _raise_if_any([problem for entry in entries for problem in _kind_problems(entry)])
-    problems = [problem for entry in entries for problem in _problems(entry)]
+    given = _entries(upstreams)
+    _raise_if_any([problem for entry in given for problem in _kind_problems(entry)])
+    entries = [entry for entry in given if entry["state"] != ABSENT]
+    if not entries:
+        _raise_if_any(["all upstreams have state absent: remove the whole cache with pull_through_cache_state=absent"])
+    problems = _told_by(lambda items, _region: pull_through.unwanted_prefixes(items), _prefixes(given), settings, {})
+    problems += [problem for entry in entries for problem in _problems(entry)]
     # A rule of an entry that makes no sense would only be reported again, in other words.
     rules = [_rule(entry, settings) for entry in entries if not _problems(entry)]
     templates = [_template(entry, settings) for entry in entries]
@@ -192,6 +201,7 @@ def parts(upstreams: Mapping[str, Any], settings: Settings) -> Document:
         "puller_policy": _puller_policy(entries, settings),
         "consumer_statements": _consumer_statements(entries, settings),
         "consumer_sid": _sid(settings),
+        "gone": _gone([entry for entry in given if entry not in entries], entries),
     }
 
 
@@ -199,17 +209,31 @@ def leftovers(upstreams: Mapping[str, Any], settings: Settings) -> Document:
     """All that may be there of the upstreams. What is wrong with them does not matter here, but for their prefixes."""
     entries = _entries(upstreams)
     _raise_if_any(list(_name_problems(settings)))
-    prefixes = pull_through.unwanted_prefixes([{"prefix": entry.prefix} for entry in entries])
+    pull_through.unwanted_prefixes(_prefixes(entries))
+    return {"consumer_sid": _sid(settings), "gone": _gone(entries, [])}
+
+
+def _gone(entries: Sequence[Entry], kept: Sequence[Entry]) -> Document:
+    """What is to go of these upstreams, and not of those that are kept."""
+    used = [entry.secret_name for entry in kept if entry.has_managed_secret]
+    names = dict.fromkeys(entry.secret_name for entry in entries if entry.has_managed_secret)
     return {
-        "rules": [{"prefix": prefix} for prefix in prefixes],
-        "secrets": [{"name": entry.secret_name} for entry in entries if entry.has_managed_secret],
-        "consumer_sid": _sid(settings),
-        # Under ROOT are all repositories of the registry, whoever made them.
-        "repositories": [f"{prefix}/*" for prefix in prefixes if prefix != ROOT],
+        "rules": _prefixes(entries),
+        "secrets": [{"name": name} for name in names if name not in used],
+        "repositories": [f"{entry.prefix}/*" for entry in entries if not _has_others(entry, kept)],
     }
 
 
+def _has_others(entry: Entry, kept: Sequence[Entry]) -> bool:
+    """Whether repositories under the prefix are not of this upstream. Under ROOT are all of the registry."""
+    return entry.prefix == ROOT or any(is_under(other.prefix, entry.prefix) for other in kept)
+
+
 # ------------------------------------------------------------------ what is given
+
+
+def _prefixes(entries: Iterable[Entry]) -> list[Document]:
+    return [{"prefix": entry.prefix} for entry in entries]
 
 
 def _entries(upstreams: Mapping[str, Any]) -> list[Entry]:
@@ -288,6 +312,12 @@ def _puller_problems(entries: Sequence[Entry], settings: Settings) -> Iterator[s
     for role in settings.pullers:
         if not is_role_name(role_name(role)):
             yield f"pull_through_cache_attach_to_roles: neither a name nor an ARN of an IAM role: {role!r}"
+        elif is_elsewhere(role, settings.registry["registry_id"]):
+            account = settings.registry["registry_id"]
+            yield (
+                f"pull_through_cache_attach_to_roles: {role} is not in this account, {account}: let it pull with "
+                "pull_through_cache_cross_account_principals"
+            )
 
 
 def _warm_problems(rules: Sequence[Document], settings: Settings) -> Iterator[str]:

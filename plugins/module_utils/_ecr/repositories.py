@@ -32,16 +32,24 @@ class Repositories:
 
 def find_repositories(client: Any, wanted: Sequence[str]) -> Repositories:
     """Names as they are and globs as what they match, each once. ECR is asked only when there is a glob."""
-    malformed = [name for name in wanted if not _is_glob(name) and not _is_name(name)]
-    if malformed:
-        listed = ", ".join(map(repr, malformed))
-        raise AnsibleECRError(f"Neither a repository name nor a glob: {listed}", code="InvalidRepositoryName")
+    _refuse(
+        [name for name in wanted if not _is_glob(name) and not _is_name(name)], "Neither a repository name nor a glob"
+    )
     existing = sorted(api.list_repository_names(client)) if any(map(_is_glob, wanted)) else []
     matches = {item: _matching(item, existing) for item in wanted}
     return Repositories(
         names=list(dict.fromkeys(name for item in wanted for name in matches[item])),
         warnings=[f"No repository matches {item!r}." for item, names in matches.items() if not names],
     )
+
+
+def check_names(names: Sequence[str]) -> None:
+    _refuse([name for name in names if not _is_name(name)], "No repository name")
+
+
+def _refuse(malformed: Sequence[str], what: str) -> None:
+    if malformed:
+        raise AnsibleECRError(f"{what}: {', '.join(map(repr, malformed))}", code="InvalidRepositoryName")
 
 
 def _matching(item: str, existing: Sequence[str]) -> list[str]:

@@ -22,6 +22,7 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._ecr import api_acco
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.bulk import Outcome, run_each
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.errors import AnsibleECRError
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.iam_options import (
+    is_elsewhere,
     is_policy_name,
     is_role_name,
     mentioned,
@@ -56,6 +57,18 @@ def wanted_policies(given: Sequence[Mapping[str, Any]], state: str) -> dict[str,
     if problems:
         raise AnsibleECRError(f"Not valid: {'; '.join(problems)}", code="InvalidPolicy")
     return policies
+
+
+def check_accounts(given: Sequence[Mapping[str, Any]], account: str) -> None:
+    """What takes the account to see: a role of another one would be taken for one of the same name here."""
+    problems = [
+        f"{options['name']!r}, roles: {role} is not in this account, {account}"
+        for options in given
+        for role in options["roles"] or []
+        if is_elsewhere(role, account)
+    ]
+    if problems:
+        raise AnsibleECRError(f"Not valid: {'; '.join(problems)}", code="InvalidPolicy")
 
 
 def _problems(name: str, policy: Policy, state: str) -> Iterator[str]:

@@ -21,6 +21,8 @@ A selection is a dictionary. A key that is missing or null asks for nothing.
   compares numbers in tags as numbers, the rest as text (`9` is before `10`, but also `1.0` before `1.0-rc1`). Not
   given, it is semver if every candidate is a version, natural otherwise. Tags that are equal in one order (`1.2` and
   `v1.2.0`) are in natural order among themselves.
+- `part`: of what is selected, only the tags that fall to one part of several, by the hash of their names. Whatever tags
+  there are, each falls to one part, so that several runs can share one repository: `{index: 0, of: 4}`.
 - `digest_tags` (false): whether tags that are named after a digest are looked at, such as cosign's
   `sha256-<64 digits>.sig`, `.att` and `.sbom`, and the `sha256-<64 digits>` of OCI referrers. They belong to another
   image and travel with it; nothing else selects them.
@@ -31,6 +33,7 @@ no difference, nor do repetitions.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +45,7 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.semver impor
 
 SORTS = ("semver", "natural")
 MATCHER_KEYS = ("globs", "regex", "semver")
-KEYS = (*MATCHER_KEYS, "exclude", "newest", "sort", "prereleases", "digest_tags")
+KEYS = (*MATCHER_KEYS, "exclude", "newest", "sort", "prereleases", "part", "digest_tags")
 
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _NOT_IN_TAGS = re.compile(r"[^A-Za-z0-9._-]")
@@ -107,12 +110,24 @@ class Matchers:
 
 
 @dataclass(frozen=True)
+class Part:
+    """One of several that tags are shared out to."""
+
+    index: int
+    of: int
+
+    def has(self, tag: str) -> bool:
+        return int.from_bytes(hashlib.sha256(tag.encode()).digest()[:8], "big") % self.of == self.index
+
+
+@dataclass(frozen=True)
 class Selection:
     include: Matchers = Matchers()
     exclude: Matchers = Matchers()
     newest: int | None = None
     sort: str | None = None
     prereleases: bool = False
+    part: Part | None = None
     digest_tags: bool = False
 
     @classmethod
@@ -146,6 +161,10 @@ class Selection:
             # In semver order, what is no version comes after all that is ranked.
             rejected += [Rejected(one.tag, f"not a version, so not {rank}") for one in candidates[len(ranked) :]]
             candidates = [Selected(one.tag, f"{one.why}, {rank}") for one in ranked[: self.newest]]
+        if self.part is not None:
+            where = f"in part {self.part.index} of {self.part.of}"
+            rejected += [Rejected(one.tag, f"not {where}") for one in candidates if not self.part.has(one.tag)]
+            candidates = [Selected(one.tag, f"{one.why}, {where}") for one in candidates if self.part.has(one.tag)]
         return Explanation(tuple(candidates), tuple(rejected))
 
     def _verdict(self, tag: str) -> tuple[bool, str]:
@@ -200,11 +219,22 @@ class _Reader:
             newest=newest,
             sort=sort,
             prereleases=self._value(options, "prereleases", bool, "true or false") or False,
+            part=self._part(options),
             digest_tags=self._value(options, "digest_tags", bool, "true or false") or False,
         )
         if self._problems:
             raise SelectionError(self._problems)
         return selection
+
+    def _part(self, options: Mapping[str, Any]) -> Part | None:
+        given = self._value(options, "part", dict, "a dictionary with index and of")
+        if given is None:
+            return None
+        index, of = given.get("index"), given.get("of")
+        if set(given) == {"index", "of"} and type(index) is int and type(of) is int and 0 <= index < of:
+            return Part(index, of)
+        self._problems.append(f"part: must have of, and an index from 0 up to it, not {given!r}")
+        return None
 
     def _known_keys(self, options: Mapping[str, Any], known: Sequence[str], where: str) -> None:
         unknown = [str(key) for key in options if key not in known]

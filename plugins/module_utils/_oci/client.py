@@ -54,7 +54,10 @@ _HUB_ENDPOINT = "https://registry-1.docker.io"
 # ECR refuses a larger page.
 _PAGE = 1000
 _MAX_PAGE_BYTES = 16 * 1024 * 1024
-_MAX_PAGES = 10_000
+_MAX_PAGES = 5_000
+# Ten times what any repository is known to have.
+_MAX_TAGS = 250_000
+_MAX_REFERRERS = 10_000
 _MAX_TAG = 300
 _LOGIN_ATTEMPTS = 3
 
@@ -223,8 +226,15 @@ class Client:
         doing = f"list the tags of {ref.name}"
         path = f"/v2/{ref.repository}/tags/list?n={_PAGE}"
         request = self._request(ref.registry, ref.repository, "GET", path, "tags", doing)
+        count = 0
         for answer in self._pages(request, _pull(ref), _MAX_PAGE_BYTES):
-            yield from _tags(request, self._expected(answer, request, 200))
+            # Commas: what the parsed page costs in memory, known before it is parsed.
+            if count + answer.body.count(b",") > _MAX_TAGS:
+                remedy = "Name the tags instead of selecting them."
+                raise request.failure(f"{ref.registry} lists more than {_MAX_TAGS} of them", remedy=remedy)
+            tags = _tags(request, self._expected(answer, request, 200))
+            count += len(tags)
+            yield from tags
 
     def referrers(self, ref: Reference, digest: Digest) -> tuple[Descriptor, ...]:
         """What refers to a manifest, such as signatures: by the registry's own list, else by the tag that stands in."""
@@ -238,6 +248,8 @@ class Client:
                 return self._tagged_referrers(ref, digest)
             self._expected(answer, request, 200)
             found += _children(_document(request, answer, None))
+            if len(found) > _MAX_REFERRERS:
+                raise request.failure(f"{ref.registry} lists more than {_MAX_REFERRERS} of them")
         return tuple(found)
 
     def _tagged_referrers(self, ref: Reference, digest: Digest) -> tuple[Descriptor, ...]:
@@ -345,7 +357,8 @@ class Client:
         return own and self._registry(registry).auth.refused(wanted, request.authorization, answer)
 
     def _is_own(self, request: Request) -> bool:
-        return realm.origin(request.url) == realm.origin(self._registry(request.registry).endpoint)
+        endpoint = self._registry(request.registry).endpoint
+        return request.url.startswith(f"{endpoint}/") or realm.origin(request.url) == realm.origin(endpoint)
 
     def _expected(self, answer: Answer, request: Request, *statuses: int) -> Answer:
         if answer.status in statuses:

@@ -63,6 +63,7 @@ class RegistryError(OciError):
         code: str = "",
         remedy: str = "",
     ) -> None:
+        said = _printable(said)
         answer = " ".join(str(part) for part in (status, code) if part)
         text = f"Failed to {doing}: {said.rstrip('. ')}" + (f" ({answer})" if answer else "") + "."
         super().__init__(f"{text} {remedy}".rstrip())
@@ -164,7 +165,7 @@ def _said(headers: Mapping[str, str], body: bytes) -> tuple[str, str]:
     text = body.decode("utf-8", errors="replace")
     if "json" in kind or text.lstrip().startswith("{"):
         return _said_in_json(text)
-    return "", _one_line(text) if kind.startswith("text/plain") else ""
+    return "", one_line(text) if kind.startswith("text/plain") else ""
 
 
 def _said_in_json(text: str) -> tuple[str, str]:
@@ -180,12 +181,17 @@ def _said_in_json(text: str) -> tuple[str, str]:
         return "", ""
     code, message = first.get("code"), first.get("message") or first.get("details")
     valid = isinstance(code, str) and re.fullmatch(r"[A-Za-z0-9_]{1,60}", code)
-    return code if isinstance(code, str) and valid else "", _one_line(message) if isinstance(message, str) else ""
+    return code if isinstance(code, str) and valid else "", one_line(message) if isinstance(message, str) else ""
 
 
-def _one_line(text: str) -> str:
-    line = " ".join("".join(sign if sign.isprintable() else " " for sign in text[: 4 * _MAX_SAID]).split())
+def one_line(text: str) -> str:
+    """What a stranger said, fit for a terminal."""
+    line = _printable(text[: 4 * _MAX_SAID])
     return line if len(line) <= _MAX_SAID else f"{line[:_MAX_SAID]}..."
+
+
+def _printable(text: str) -> str:
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
 
 
 def _secrets_of(authorization: str | None) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
 try:
@@ -31,7 +31,12 @@ except ImportError:
 
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci import realm
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.counters import Asked, Counters, Observer
-from ansible_collections.stevedore.ecr.plugins.module_utils._oci.errors import RegistryError, TooLarge, Unreachable
+from ansible_collections.stevedore.ecr.plugins.module_utils._oci.errors import (
+    RegistryError,
+    TooLarge,
+    Unreachable,
+    one_line,
+)
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.ratelimit import RateLimit, retry_after
 
 if TYPE_CHECKING:
@@ -124,6 +129,14 @@ class Trial:
         return asked + random.uniform(0.05, min(ceiling, 1.0))
 
 
+class Pacer(Protocol):
+    """Holds requests back that would come too fast."""
+
+    def wait(self, asked: Asked) -> None: ...
+
+    def answered(self, asked: Asked, status: int) -> None: ...
+
+
 class Http:
     """Requests over one pool of connections, for any number of threads."""
 
@@ -133,10 +146,12 @@ class Http:
         connections: int = 16,
         patience: Patience | None = None,
         observer: Observer | None = None,
+        pacer: Pacer | None = None,
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._connections, self._observer = connections, observer or Counters()
+        self._pacer = pacer
         self._patience = patience or Patience()
         self.now, self._sleep = now, sleep
         self._lock = threading.Lock()
@@ -209,15 +224,20 @@ class Http:
 
     def _once(self, request: Request, url: str, body: bytes | Iterable[bytes] | None) -> BaseHTTPResponse:
         headers = {"User-Agent": "stevedore.ecr", **request.headers}
-        own = realm.origin(url) == realm.origin(request.url)
+        own = url == request.url or realm.origin(url) == realm.origin(request.url)
         if request.authorization and own:
             headers["Authorization"] = request.authorization
-        response: BaseHTTPResponse = self._manager(url, request).request(
+        asked = Asked(request.registry if own else urlsplit(url).netloc, request.method, request.what)
+        if self._pacer:
+            self._pacer.wait(asked)
+        pool, target = self._pool(url, request)
+        response: BaseHTTPResponse = pool.urlopen(
             request.method,
-            url,
+            target,
             body=body,
             headers=headers,
             redirect=False,
+            assert_same_host=False,
             retries=False,
             preload_content=False,
             decode_content=False,
@@ -226,13 +246,15 @@ class Http:
         )
         if own:
             self._note_limit(request.registry, response.headers)
-        host = request.registry if own else urlsplit(url).netloc
-        self._observer.answered(Asked(host, request.method, request.what), response.status)
+        self._observer.answered(asked, response.status)
+        if self._pacer:
+            self._pacer.answered(asked, response.status)
         return response
 
     def _note_limit(self, registry: str, headers: Mapping[str, str]) -> None:
-        limit = RateLimit.parse(headers)
-        if limit is not None:
+        limit, known = RateLimit.parse(headers), self._limits.get(registry)
+        # Answers come in any order, and what is left gets only less while a window lasts.
+        if limit and (known is None or limit.limit != known.limit or limit.remaining < known.remaining):
             self._limits[registry] = limit
 
     def _whole(self, request: Request, response: BaseHTTPResponse, url: str, max_bytes: int) -> Answer:
@@ -246,6 +268,14 @@ class Http:
                 said = f"the answer has more than {limit} bytes, which no honest one has"
                 raise request.failure(said, TooLarge, status=response.status)
         return Answer(response.status, response.headers, url, request.authorization, content[:limit])
+
+    def _pool(self, url: str, request: Request) -> tuple[urllib3.HTTPConnectionPool, str]:
+        """Where to ask, and what to ask for there. To ask the manager itself would take the URL apart twice more."""
+        parts = urlsplit(url)
+        pool = self._manager(url, request).connection_from_url(f"{parts.scheme}://{parts.netloc}")
+        if pool.proxy and parts.scheme == "http":
+            return pool, url
+        return pool, f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
 
     def _manager(self, url: str, request: Request) -> urllib3.PoolManager:
         parts = urlsplit(url)
@@ -282,7 +312,7 @@ def unreachable(request: Request, error: Exception) -> RegistryError:
     cause: Any = error
     while isinstance(cause, HTTPError) and cause.args and isinstance(cause.args[-1], Exception):
         cause = cause.args[-1]
-    said = re.sub(r"^(<[^>]*>|\w+\([^)]*\)): ", "", str(cause))
+    said = one_line(re.sub(r"^(<[^>]*>|\w+\([^)]*\)): ", "", str(cause)))
     reason = said or type(cause).__name__
     return request.failure(f"no answer from {shown(request.url)}: {reason}", Unreachable, remedy=remedy)
 

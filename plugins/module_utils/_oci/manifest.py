@@ -265,7 +265,7 @@ def _media_type(document: dict[str, Any], content_type: str) -> str:
     for media_type in (served, own, _SCHEMA_1[0] if document.get("schemaVersion") == 1 else ""):
         check_media_type(media_type)
     if served not in _VAGUE and own and own != served:
-        _refuse(f"the registry calls it {served[:100]}, it calls itself {own[:100]}")
+        _refuse(f"the registry calls it {served[:100]!r}, it calls itself {own[:100]!r}")
     media_type = own or (served if served not in _VAGUE else _guessed(document))
     if media_type not in (*_MANIFESTS, *_INDEXES):
         _refuse(f"its media type is {media_type[:100]!r}, which is no image manifest or index")

@@ -30,7 +30,7 @@ def test_it_says_what_there_is_to_be() -> None:
 
 
 def test_it_says_what_has_to_go() -> None:
-    assert parts({"quay": None}, state="absent")["repositories"] == ["quay/*"]
+    assert parts({"quay": None}, state="absent")["gone"]["repositories"] == ["quay/*"]
 
 
 def test_a_mistake_is_an_error_that_names_it() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from loopback import aws, targets
 from loopback.expressions import BadExpression, Expression, parse, time_zone
 from loopback.fidelity import assumed, documented
-from loopback.services.scheduler.service import SERVICE, invalid
+from loopback.services.scheduler.service import SERVICE, group_arn, invalid
 
 Json = dict[str, Any]
 _READING = (
@@ -32,7 +32,10 @@ def expression(request: Json, now: float) -> Expression:
         raise invalid(f"Invalid Schedule Expression {request['ScheduleExpression']}.") from error
 
 
-@documented("EventBridge Scheduler API reference, FlexibleTimeWindow, Target; user guide, managing-targets-universal")
+@documented(
+    "EventBridge Scheduler API reference, FlexibleTimeWindow, Target; user guide, managing-targets-universal, "
+    "cross-service-confused-deputy-prevention: aws:SourceArn is the ARN of the schedule's group"
+)
 @assumed("wordings")
 def check(request: Json) -> None:
     window, target = request["FlexibleTimeWindow"], request["Target"]
@@ -42,7 +45,8 @@ def check(request: Json) -> None:
     if start is not None and end is not None and end <= start:
         raise invalid("The EndDate must be after the StartDate.")
     _check_target(target)
-    if not aws.trusts(target["RoleArn"].rpartition("/")[2], SERVICE):
+    group = group_arn(request.get("GroupName", "default"))
+    if not aws.trusts(target["RoleArn"].rpartition("/")[2], SERVICE, group):
         raise invalid("The execution role you provide must allow AWS EventBridge Scheduler to assume the role.")
 
 

@@ -21,7 +21,7 @@ from loopback.expressions import Once
 from loopback.fidelity import assumed, documented
 from loopback.runs import Run
 from loopback.services.scheduler import state
-from loopback.services.scheduler.service import SERVICE
+from loopback.services.scheduler.service import SERVICE, group_arn
 from loopback.targets import TargetError
 
 Json = dict[str, Any]
@@ -76,10 +76,11 @@ def _complete(schedule: state.Schedule) -> None:
 @assumed("pauses between attempts: a minute, doubled each time, up to an hour; permission errors are not retried")
 def _invoke(schedule: state.Schedule, run: Run | None) -> Json:
     target = schedule.document["Target"]
+    group = group_arn(schedule.document["GroupName"])
     policy, begun, attempts, pause = target["RetryPolicy"], clock.now(), 0, _FIRST_PAUSE
     while True:
         try:
-            actor = acting.assume(target["RoleArn"], SERVICE, str(uuid.uuid4()).replace("-", ""))
+            actor = acting.assume(target["RoleArn"], SERVICE, str(uuid.uuid4()).replace("-", ""), group)
             return {"answer": targets.start(actor, target, _input(schedule))}
         except AwsError as error:
             failure, exhausted = TargetError(error.code, error.message), None
@@ -139,7 +140,9 @@ def _to_dead_letters(schedule: state.Schedule, failure: TargetError, retries: in
         **({"EXHAUSTED_RETRY_CONDITION": exhausted} if exhausted else {}),
     }
     try:
-        _send(acting.assume(target["RoleArn"], SERVICE, "dead-letters"), queue, target.get("Input") or "{}", attributes)
+        group = group_arn(schedule.document["GroupName"])
+        actor = acting.assume(target["RoleArn"], SERVICE, "dead-letters", group)
+        _send(actor, queue, target.get("Input") or "{}", attributes)
     except (AwsError, ClientError) as error:
         print(f"schedule {schedule.document['Arn']}: dead-letter queue: {reason(error)}", flush=True)
 

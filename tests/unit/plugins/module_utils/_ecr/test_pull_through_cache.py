@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import yaml
@@ -345,6 +345,41 @@ class TestRefusals:
         assert LOGIN["access_token"] not in refusal({"docker-hub": wrong, "X": {**LOGIN, "upstream": "ghcr"}})
 
 
+class TestUpstreamsThatGo:
+    SHARED: ClassVar[dict[str, str]] = {"upstream": "docker-hub", "secret_name": "ecr-pullthroughcache/hub"}
+
+    def test_they_are_in_nothing_that_stays(self) -> None:
+        found = made({"quay": None, "github": {"upstream": "ghcr", "state": "absent"}})
+        gone = found.pop("gone")
+        assert found == {key: value for key, value in made({"quay": None}).items() if key != "gone"}
+        assert gone == {
+            "rules": [{"prefix": "github"}],
+            "secrets": [{"name": "ecr-pullthroughcache/github"}],
+            "repositories": ["github/*"],
+        }
+
+    def test_a_secret_that_another_upstream_uses_stays(self) -> None:
+        found = made({"one": self.SHARED, "two": {**self.SHARED, "state": "absent"}})
+        assert [secret["name"] for secret in found["secrets"]] == ["ecr-pullthroughcache/hub"]
+        assert found["gone"]["secrets"] == []
+
+    def test_repositories_of_a_prefix_below_that_stays_are_not_to_be_deleted(self) -> None:
+        found = made({"team": {"upstream": "k8s", "state": "absent"}, "team/hub": {"upstream": "quay"}})
+        assert found["gone"]["rules"] == [{"prefix": "team"}]
+        assert found["gone"]["repositories"] == []
+
+    def test_what_is_wrong_with_them_does_not_matter_but_for_their_prefixes(self) -> None:
+        made({"quay": None, "docker-hub": {"username": "u", "state": "absent"}})
+        assert "'Hub', prefix" in refusal({"quay": None, "Hub": {"state": "absent"}})
+        assert "'quay', prefix: is there more than once" in refusal({"quay": None, "quay/": {"state": "absent"}})
+
+    def test_something_has_to_stay(self) -> None:
+        assert "pull_through_cache_state=absent" in refusal({"quay": {"state": "absent"}})
+
+    def test_it_is_one_of_two_states(self) -> None:
+        assert "'quay', state: must be one of present, absent" in refusal({"quay": {"state": "gone"}})
+
+
 class TestLeftovers:
     def settings(self) -> Any:
         return settings_from({"registry": REGISTRY, "name": "pull-through-cache"})
@@ -352,14 +387,16 @@ class TestLeftovers:
     def test_what_may_be_there_is_listed(self) -> None:
         found = leftovers({"docker-hub/": LOGIN, "quay": None, "ROOT": {"upstream": "k8s"}}, self.settings())
         assert found == {
-            "rules": [{"prefix": "docker-hub"}, {"prefix": "quay"}, {"prefix": "ROOT"}],
-            "secrets": [{"name": "ecr-pullthroughcache/docker-hub"}],
             "consumer_sid": "PullThroughCacheConsumers",
-            "repositories": ["docker-hub/*", "quay/*"],
+            "gone": {
+                "rules": [{"prefix": "docker-hub"}, {"prefix": "quay"}, {"prefix": "ROOT"}],
+                "secrets": [{"name": "ecr-pullthroughcache/docker-hub"}],
+                "repositories": ["docker-hub/*", "quay/*"],
+            },
         }
 
     def test_a_secret_that_was_not_made_here_stays(self) -> None:
-        assert leftovers({"docker-hub": {"secret_arn": secret_arn()}}, self.settings())["secrets"] == []
+        assert leftovers({"docker-hub": {"secret_arn": secret_arn()}}, self.settings())["gone"]["secrets"] == []
 
     def test_only_prefixes_have_to_be_right(self) -> None:
         leftovers({"docker-hub": {"username": "u"}}, self.settings())

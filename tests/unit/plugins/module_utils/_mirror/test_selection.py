@@ -177,7 +177,7 @@ def test_reason_names_the_order_that_was_chosen() -> None:
     [
         (
             {"glob": ["a"]},
-            "glob: unknown, use one of globs, regex, semver, exclude, newest, sort, prereleases, digest_tags",
+            "glob: unknown, use one of globs, regex, semver, exclude, newest, sort, prereleases, part, digest_tags",
         ),
         ({"exclude": {"newest": 1}}, "exclude.newest: unknown, use one of globs, regex, semver"),
         ({1: 2}, "1: unknown, use one of globs"),

@@ -1,0 +1,102 @@
+# Copyright: Contributors to the stevedore.ecr project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""AWS CodeBuild: builds, and batches of builds.
+
+Private to this collection: may change in any release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.errors import AnsibleECRError
+from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.kind import Fields, ask
+from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.runs import Log, Run, State
+
+_AT_WORK = "AccountLimitExceededException"
+_BUILDS_IN_A_CALL = 100
+
+
+class CodeBuildBuild(Run):
+    service = "codebuild"
+
+    def start(self, client: Any, name: str, overrides: Mapping[str, Any]) -> str | None:
+        try:
+            answer = ask(client, "start_build", f"start a build of {name}", **{**overrides, "projectName": name})
+        except AnsibleECRError as error:
+            if error.code == _AT_WORK:
+                return None
+            raise
+        return str(answer["build"]["id"])
+
+    def state(self, client: Any, name: str, run_id: str) -> State:
+        build = ask(client, "batch_get_builds", f"look at the build {run_id}", ids=[run_id])["builds"][0]
+        status = build["buildStatus"]
+        return State(
+            status,
+            ended=build["buildComplete"],
+            succeeded=status == "SUCCEEDED",
+            why="; ".join(_complaints(build)),
+            log_url=build.get("logs", {}).get("deepLink", ""),
+            logs=_logs([build], {}),
+        )
+
+
+class CodeBuildBatch(Run):
+    service = "codebuild"
+
+    def start(self, client: Any, name: str, overrides: Mapping[str, Any]) -> str | None:
+        doing = f"start a batch of builds of {name}"
+        try:
+            answer = ask(client, "start_build_batch", doing, **{**overrides, "projectName": name})
+        except AnsibleECRError as error:
+            if error.code == _AT_WORK:
+                return None
+            raise
+        return str(answer["buildBatch"]["id"])
+
+    def state(self, client: Any, name: str, run_id: str) -> State:
+        doing = f"look at the batch of builds {run_id}"
+        batch = ask(client, "batch_get_build_batches", doing, ids=[run_id])["buildBatches"][0]
+        summaries = {
+            group["identifier"]: group["currentBuildSummary"]
+            for group in batch.get("buildGroups", [])
+            if group.get("currentBuildSummary")
+        }
+        labels = {summary["arn"].rpartition("build/")[2]: label for label, summary in summaries.items()}
+        ids = list(labels)
+        builds: list[Fields] = []
+        for at in range(0, len(ids), _BUILDS_IN_A_CALL):
+            builds += ask(client, "batch_get_builds", doing, ids=ids[at : at + _BUILDS_IN_A_CALL])["builds"]
+        status = batch["buildBatchStatus"]
+        complaints = [f"{labels[build['id']]}: {said}" for build in builds for said in _complaints(build)]
+        return State(
+            status,
+            ended=batch["complete"],
+            succeeded=status == "SUCCEEDED",
+            why="; ".join([*complaints, *_complaints(batch)]),
+            log_url=next((build.get("logs", {}).get("deepLink", "") for build in builds), ""),
+            logs=_logs(builds, labels),
+            details={"builds": {name: summary["buildStatus"] for name, summary in summaries.items()}},
+        )
+
+
+def _complaints(build: Mapping[str, Any]) -> Iterator[str]:
+    """What CodeBuild says of the phases that did not go well."""
+    for phase in build.get("phases", []):
+        if phase.get("phaseStatus") in ("FAILED", "FAULT", "TIMED_OUT", "CLIENT_ERROR"):
+            said = [context.get("message", "").strip() for context in phase.get("contexts", [])]
+            text = ". ".join(one for one in said if one)
+            yield f"phase {phase['phaseType']} {phase['phaseStatus']}{': ' if text else ''}{text}"
+
+
+def _logs(builds: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> list[Log]:
+    found = []
+    for build in builds:
+        logs = build.get("logs", {})
+        if logs.get("groupName") and logs.get("streamName"):
+            found.append(Log(logs["groupName"], logs["streamName"], labels.get(build["id"], "")))
+    return found

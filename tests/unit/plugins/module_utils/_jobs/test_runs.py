@@ -1,0 +1,155 @@
+# Copyright: Contributors to the stevedore.ecr project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Runs that are started and followed, with their logs read to the end and no line twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.errors import AnsibleECRError
+from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.runs import Log, Run, State, follow
+from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.runs_codebuild import CodeBuildBatch, CodeBuildBuild
+from ansible_collections.stevedore.ecr.tests.unit.support.fake_aws import FakeAws
+from ansible_collections.stevedore.ecr.tests.unit.support.fake_clock import FakeClock
+from ansible_collections.stevedore.ecr.tests.unit.support.fake_ecr import Refused
+
+PAGE = 3
+
+
+class FakeLogs(FakeAws):
+    """Streams of lines, in pages of three, as the service has them: the last token comes again."""
+
+    service = "logs"
+
+    def __init__(self, **streams: list[str]) -> None:
+        super().__init__()
+        self.streams = streams
+
+    def _get_log_events(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        lines = self.streams.get(request["logStreamName"])
+        if lines is None:
+            raise Refused("ResourceNotFoundException", "The specified log stream does not exist.")
+        start = int(request.get("nextToken", "f/0")[2:])
+        page = lines[start : start + PAGE]
+        events = [{"timestamp": 0, "message": line, "ingestionTime": 0} for line in page]
+        return {"events": events, "nextForwardToken": f"f/{start + len(page)}", "nextBackwardToken": "b/0"}
+
+
+class Script(Run):
+    """A run whose states are told one after the other, each with what has been written by then."""
+
+    service = "codebuild"
+
+    def __init__(self, logs: FakeLogs, *steps: tuple[State, Mapping[str, Sequence[str]]]) -> None:
+        self.logs, self.steps = logs, list(steps)
+
+    def start(self, client: Any, name: str, overrides: Mapping[str, Any]) -> str | None:
+        return "one"
+
+    def state(self, client: Any, name: str, run_id: str) -> State:
+        state, lines = self.steps.pop(0)
+        for stream, more in lines.items():
+            self.logs.streams.setdefault(stream, []).extend(more)
+        return state
+
+
+def running(*logs: Log) -> State:
+    return State("IN_PROGRESS", ended=False, succeeded=False, logs=logs)
+
+
+def test_the_log_is_read_to_its_end_and_no_line_twice() -> None:
+    logs, log = FakeLogs(), Log("/group", "a")
+    done = State("SUCCEEDED", ended=True, succeeded=True, logs=[log])
+    script = Script(
+        logs,
+        (running(log), {}),
+        (running(log), {"a": [f"{number}\n" for number in range(7)]}),
+        (running(log), {"a": ["7"]}),
+        (done, {"a": ["8", "9"]}),
+    )
+    clock = FakeClock()
+    first = follow(script, None, logs.client, "job", "one", {}, 3.0, clock)
+    assert [*first.lines] == ["0", "1", "2", "3", "4", "5", "6", "7"][: len(first.lines)]
+    assert not first.state.ended
+    then = follow(script, None, logs.client, "job", "one", first.marks, 60.0, clock)
+    assert [*first.lines, *then.lines] == [str(number) for number in range(10)]
+    assert then.state.succeeded
+
+
+def test_lines_of_several_builds_are_told_apart() -> None:
+    logs = FakeLogs(a=["one"], b=["two"])
+    done = State("FAILED", ended=True, succeeded=False, logs=[Log("/g", "a", "shard_0"), Log("/g", "b", "shard_1")])
+    followed = follow(Script(logs, (done, {})), None, logs.client, "job", "one", {}, 0.0, FakeClock())
+    assert followed.lines == ["shard_0: one", "shard_1: two"]
+
+
+class FakeBuilds(FakeAws):
+    service = "codebuild"
+
+    def __init__(self, *builds: dict[str, Any], groups: Sequence[dict[str, Any]] = ()) -> None:
+        super().__init__()
+        self.builds, self.groups = builds, groups
+
+    def _start_build(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        return {"build": {"id": f"{request['projectName']}:1"}}
+
+    def _batch_get_builds(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        return {"builds": [build for build in self.builds if build["id"] in request["ids"]]}
+
+    def _batch_get_build_batches(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        batch = {"id": "b:1", "buildBatchStatus": "FAILED", "complete": True, "buildGroups": list(self.groups)}
+        return {"buildBatches": [batch]}
+
+
+def build(identity: str, status: str, *phases: dict[str, Any]) -> dict[str, Any]:
+    logs = {"groupName": "/g", "streamName": identity[-1], "deepLink": f"https://log/{identity[-1]}"}
+    return {"id": identity, "buildStatus": status, "buildComplete": True, "logs": logs, "phases": list(phases)}
+
+
+def phase(kind: str, status: str, *messages: str) -> dict[str, Any]:
+    contexts = [{"statusCode": "X", "message": message} for message in messages]
+    return {"phaseType": kind, "phaseStatus": status, "contexts": contexts}
+
+
+def test_a_build_is_explained_in_the_words_of_codebuild() -> None:
+    fake = FakeBuilds(
+        build(
+            "p:1",
+            "FAILED",
+            phase("INSTALL", "SUCCEEDED", ""),
+            phase("BUILD", "FAILED", "Error while executing command: x. Reason: exit status 2"),
+        )
+    )
+    state = CodeBuildBuild().state(fake.client, "p", "p:1")
+    assert (state.status, state.ended, state.succeeded, state.log_url) == ("FAILED", True, False, "https://log/1")
+    assert state.why == "phase BUILD FAILED: Error while executing command: x. Reason: exit status 2"
+
+
+def test_a_start_beside_another_run_is_no_error_and_others_are() -> None:
+    fake = FakeBuilds()
+    assert CodeBuildBuild().start(fake.client, "p", {}) == "p:1"
+    fake.refuse("StartBuild", "AccountLimitExceededException", "Project-level concurrent build limit cannot exceed 1")
+    assert CodeBuildBuild().start(fake.client, "p", {}) is None
+    fake.refuse("StartBuild", "AccessDeniedException", "no")
+    with pytest.raises(AnsibleECRError, match="Failed to start a build of p"):
+        CodeBuildBuild().start(fake.client, "p", {})
+
+
+def test_a_batch_says_which_build_failed() -> None:
+    groups = [
+        {
+            "identifier": name,
+            "currentBuildSummary": {"arn": f"arn:aws:codebuild:r:1:build/p:{number}", "buildStatus": how},
+        }
+        for number, (name, how) in enumerate([("shard_0", "SUCCEEDED"), ("shard_1", "FAILED")])
+    ]
+    builds = [build("p:0", "SUCCEEDED"), build("p:1", "FAILED", phase("BUILD", "FAILED", "exit status 2"))]
+    state = CodeBuildBatch().state(FakeBuilds(*builds, groups=groups).client, "p", "b:1")
+    assert state.why == "shard_1: phase BUILD FAILED: exit status 2"
+    assert [(log.stream, log.label) for log in state.logs] == [("0", "shard_0"), ("1", "shard_1")]
+    assert state.details == {"builds": {"shard_0": "SUCCEEDED", "shard_1": "FAILED"}}
