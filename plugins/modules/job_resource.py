@@ -12,7 +12,7 @@ version_added: 0.1.0
 short_description: Manage the AWS resources that scheduled jobs are made of
 description:
   - Makes CodeBuild projects, EventBridge Scheduler schedules and what belongs to them be as they are defined.
-  - It is what the roles of this collection use for the kinds of resources that P(amazon.aws#collection) has no module
+  - It is what the roles of this collection use for the kinds of resources that amazon.aws has no module
     for.
   - A definition is written in the words of the AWS API, and checked against the API's model before AWS is asked.
     Only what it mentions is compared and changed.
@@ -33,7 +33,8 @@ options:
           - What it is. The definition is the input of the operation that creates it.
           - That is C(CreateComputeEnvironment), C(RegisterJobDefinition) and C(CreateJobQueue) of AWS Batch for those
             that begin with C(batch_); C(CreateProject) of AWS CodeBuild; C(CreateCluster) and C(RegisterTaskDefinition)
-            of Amazon ECS; C(CreateSchedule) of EventBridge Scheduler; C(Subscribe) and C(CreateTopic) of Amazon SNS;
+            of Amazon ECS; C(PutBucketLogging) and C(PutBucketLifecycleConfiguration) of Amazon S3, for buckets;
+            C(CreateSchedule) of EventBridge Scheduler; C(Subscribe) and C(CreateTopic) of Amazon SNS;
             C(PutParameter) of AWS Systems Manager.
         type: str
         required: true
@@ -44,6 +45,8 @@ options:
           - codebuild_project
           - ecs_cluster
           - ecs_task_definition
+          - s3_access_log
+          - s3_lifecycle
           - schedule
           - sns_subscription
           - sns_topic

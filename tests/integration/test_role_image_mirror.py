@@ -279,6 +279,32 @@ def test_a_failure_to_prune_is_reported_and_fails_the_run(
     assert tags(cloud, "nginx") == ["1.27", "1.28"]
 
 
+# ------------------------------------------------------------------ kept elsewhere
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_report_and_journal_are_kept_in_a_bucket(cloud: Cloud, mirror: Mirror, tmp_path: Path, fails: bool) -> None:
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket="runs", CreateBucketConfiguration={"LocationConstraint": cloud.region})
+    figures = tmp_path / "figures.json"
+    how = {
+        "journal": str(tmp_path / "journal.jsonl"),
+        "report_html": str(tmp_path / "report.html"),
+        "metrics": {"file": str(figures), "job": "daily"},
+        "upload": {"bucket": "runs", "prefix": "daily/1"},
+    }
+    images = tags_of(["redis:8", *(["redis:none"] if fails else [])])
+    planned = mirror(images, "--check", fails=fails, **how)
+    assert "Contents" not in s3.list_objects_v2(Bucket="runs")
+    done = mirror(images, fails=fails, **how)
+    assert done.changed == planned.changed
+    kept = [entry["Key"] for entry in s3.list_objects_v2(Bucket="runs")["Contents"]]
+    assert kept == ["daily/1/journal.jsonl", "daily/1/report.html"]
+    content = s3.get_object(Bucket="runs", Key="daily/1/report.html")["Body"].read()
+    assert content == (tmp_path / "report.html").read_bytes()
+    assert json.loads(figures.read_text())["Failed"] == int(fails)
+
+
 # ------------------------------------------------------------------ what never shows
 
 

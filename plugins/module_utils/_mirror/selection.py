@@ -197,6 +197,10 @@ def _highest_first(tags: Iterable[str]) -> list[str]:
     return [*sorted(valid, key=natural_key, reverse=True), *sorted(distinct - valid)]
 
 
+def _is_whole(number: object) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool)
+
+
 class _Reader:
     """Reads a selection, and goes on after a problem."""
 
@@ -230,9 +234,10 @@ class _Reader:
         given = self._value(options, "part", dict, "a dictionary with index and of")
         if given is None:
             return None
-        index, of = given.get("index"), given.get("of")
-        if set(given) == {"index", "of"} and type(index) is int and type(of) is int and 0 <= index < of:
-            return Part(index, of)
+        if set(given) == {"index", "of"} and all(_is_whole(number) for number in given.values()):
+            part = Part(given["index"], given["of"])
+            if 0 <= part.index < part.of:
+                return part
         self._problems.append(f"part: must have of, and an index from 0 up to it, not {given!r}")
         return None
 

@@ -231,7 +231,8 @@ class Http:
         if self._pacer:
             self._pacer.wait(asked)
         pool, target = self._pool(url, request)
-        response: BaseHTTPResponse = pool.urlopen(
+        send = pool.urlopen  # not Python's function of this name, which ansible-test takes it for
+        response: BaseHTTPResponse = send(
             request.method,
             target,
             body=body,

@@ -18,16 +18,13 @@ class Html(str):
     __slots__ = ()
 
 
-Content = str | Html | None
-
-
-def tag(name: str, *content: Content, **attributes: str | bool) -> Html:
+def tag(name: str, *content: str | None, **attributes: str | bool) -> Html:
     """An element. `class_` and `data_sort` are written class and data-sort; True is an attribute without a value."""
     written = "".join(_attribute(key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items())
     return Html(f"<{name}{written}>{join(*content)}</{name}>")
 
 
-def join(*content: Content) -> Html:
+def join(*content: str | None) -> Html:
     return Html("".join(part if isinstance(part, Html) else escape(part or "") for part in content))
 
 

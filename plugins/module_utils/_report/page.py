@@ -15,7 +15,7 @@ import base64
 import hashlib
 from collections.abc import Sequence
 
-from ansible_collections.stevedore.ecr.plugins.module_utils._report.markup import Content, Html, join, tag
+from ansible_collections.stevedore.ecr.plugins.module_utils._report.markup import Html, join, tag
 from ansible_collections.stevedore.ecr.plugins.module_utils._report.page_parts import SCRIPT, STYLE
 from ansible_collections.stevedore.ecr.plugins.module_utils._report.run import Image, PrunedTag, Quota, Run
 from ansible_collections.stevedore.ecr.plugins.module_utils._report.text import duration, size
@@ -67,12 +67,12 @@ def _header(run: Run) -> Html:
     )
 
 
-def _problem(run: Run) -> Content:
+def _problem(run: Run) -> str | None:
     # Where images failed, the message says what the table says.
     return tag("p", run.problem, class_="problem") if run.problem and not run.ailing else None
 
 
-def _ailing(images: Sequence[Image]) -> Content:
+def _ailing(images: Sequence[Image]) -> str | None:
     rows = [
         _row(
             _cell("Image", tag("b", *_breakable(image.source)), _faint(image.address)),
@@ -84,7 +84,7 @@ def _ailing(images: Sequence[Image]) -> Content:
     return _section("What did not work", ("Image", "What", "Why"), rows)
 
 
-def _images(images: Sequence[Image], is_plan: bool) -> Content:
+def _images(images: Sequence[Image], is_plan: bool) -> str | None:
     rows = [
         _row(
             _cell(
@@ -104,7 +104,7 @@ def _images(images: Sequence[Image], is_plan: bool) -> Content:
     return _section("Images", heads, rows, numbers=3)
 
 
-def _pruned(tags: Sequence[PrunedTag]) -> Content:
+def _pruned(tags: Sequence[PrunedTag]) -> str | None:
     is_done = any(one.is_deleted for one in tags)
     rows = [
         _row(
@@ -122,7 +122,7 @@ def _undone(one: PrunedTag, is_done: bool) -> str:
     return "is still there" if is_done and not one.is_deleted else ""
 
 
-def _quotas(quotas: Sequence[Quota]) -> Content:
+def _quotas(quotas: Sequence[Quota]) -> str | None:
     rows = [
         _row(
             _cell("Registry", tag("b", quota.registry)),
@@ -136,14 +136,14 @@ def _quotas(quotas: Sequence[Quota]) -> Content:
     return _section("Pulls left", ("Registry", "Left", "Of", "Used by this run", "In"), rows, numbers=4)
 
 
-def _notes(notes: Sequence[str]) -> Content:
+def _notes(notes: Sequence[str]) -> str | None:
     return tag("section", tag("h2", "Notes"), tag("ul", *(tag("li", note) for note in notes))) if notes else None
 
 
 # ------------------------------------------------------------------ pieces
 
 
-def _section(title: str, heads: Sequence[str], rows: Sequence[Html], numbers: int = 0) -> Content:
+def _section(title: str, heads: Sequence[str], rows: Sequence[Html], numbers: int = 0) -> str | None:
     """A table that can be sorted. The last `numbers` columns have numbers."""
     if not rows:
         return None
@@ -160,7 +160,7 @@ def _row(*cells: Html) -> Html:
     return join(Html("\n"), tag("tr", *cells))
 
 
-def _cell(label: str, *content: Content, **attributes: str) -> Html:
+def _cell(label: str, *content: str | None, **attributes: str) -> Html:
     """`label` is the head of the column, which phones show before the cell."""
     return tag("td", *content, data_label=label, **attributes)
 
@@ -183,19 +183,19 @@ def _copyable(text: str) -> Html:
     return tag("code", *_breakable(text), data_copy=text)
 
 
-def _breakable(reference: str) -> Sequence[Content]:
+def _breakable(reference: str) -> Sequence[str | None]:
     """An address that breaks between its parts, the registry being the least of it."""
     registry, *path = reference.split("/")
     parts = [part for name in path for part in ("/", Html("<wbr>"), name)]
     return tag("span", registry, parts[0] if parts else ""), *parts[1:]
 
 
-def _pinned(image: Image) -> Content:
+def _pinned(image: Image) -> str | None:
     if not image.pinned or image.pinned == image.address:
         return None
     return tag("details", tag("summary", "by digest"), _copyable(image.pinned))
 
 
-def _faint(*texts: str) -> Content:
+def _faint(*texts: str) -> str | None:
     said = " · ".join(filter(None, texts))
     return tag("small", said) if said else None

@@ -37,14 +37,14 @@ class Pace:
     def __init__(
         self,
         registry: str,
-        rates: Mapping[tuple[str, str], float] = ECR_RATES,
+        rates: Mapping[tuple[str, str], float] | None = None,
         *,
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._registry, self._now, self._sleep = registry, now, sleep
         self._lock = threading.Lock()
-        self._buckets = {kind: _Bucket(rate, rate, rate, now()) for kind, rate in rates.items()}
+        self._buckets = {kind: _Bucket(rate, rate, rate, now()) for kind, rate in (rates or ECR_RATES).items()}
 
     def wait(self, asked: Asked) -> None:
         """Return when it is this request's turn."""

@@ -337,7 +337,7 @@ class FakeEngine(FakeDirect):
         super().__init__(source, destination, PullBudget(_unlimited))
 
     def _documents(self, task: Task) -> Iterable[Document]:
-        found = next(iter(super()._documents(task)))
+        found = next(iter(super()._documents(task)), None)
         assert isinstance(found, Manifest)
         yield manifest.annotated(found, {"compressed": "anew"})
 

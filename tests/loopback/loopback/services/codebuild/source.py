@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from loopback.acting import Actor, reason
-from loopback.fidelity import documented
+from loopback.fidelity import assumed, documented
 from loopback.services.codebuild.record import PhaseFailed
 
 Json = dict[str, Any]
@@ -52,9 +52,13 @@ def buildspec_text(actor: Actor, source: Json, directory: Path) -> str:
     return file.read_text()
 
 
+@documented("CodeBuild user guide, setting-up-service-role: s3:GetObject and s3:GetObjectVersion on the source")
+@assumed("it looks which version is the newest, and reads that")
 def _object(actor: Actor, bucket: str, key: str, version: str | None) -> bytes:
+    s3 = actor.client("s3")
+    version = version or s3.head_object(Bucket=bucket, Key=key).get("VersionId")
     which = {"VersionId": version} if version else {}
-    content: bytes = actor.client("s3").get_object(Bucket=bucket, Key=key, **which)["Body"].read()
+    content: bytes = s3.get_object(Bucket=bucket, Key=key, **which)["Body"].read()
     return content
 
 

@@ -75,7 +75,7 @@ def test_entries(layer: bytes) -> None:
     assert read(layer) == ENTRIES
 
 
-@pytest.mark.parametrize("layer", [b"", bytes(1024), gzip.compress(b"")])
+@pytest.mark.parametrize("layer", [b"", bytes(1024), gzip.compress(b"", mtime=0)], ids=["none", "zeros", "compressed"])
 def test_nothing(layer: bytes) -> None:
     assert read(layer) == []
 

@@ -61,11 +61,11 @@ class Disk:
         return {"app": (101, 102)}.get(user, (0, 0))
 
 
-def apply(*lines: str, base: Mapping[str, Any] = BASE, disk: Disk | None = None, **labels: str) -> Derived:
-    return derive.apply(base, dockerfile.parse(lines), disk or Disk("/work"), labels)
+def apply(*lines: str, base: Mapping[str, Any] | None = None, disk: Disk | None = None, **labels: str) -> Derived:
+    return derive.apply(base or BASE, dockerfile.parse(lines), disk or Disk("/work"), labels)
 
 
-def config(*lines: str, base: Mapping[str, Any] = BASE) -> Json:
+def config(*lines: str, base: Mapping[str, Any] | None = None) -> Json:
     made: Json = json.loads(apply(*lines, base=base).config)["config"]
     return made
 
