@@ -9,7 +9,7 @@ export ANSIBLE_HOME := $(CURDIR)/.venv/ansible-home
 # The collection under test is this checkout, through the link in .venv: no other copy may win over it.
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.venv/collections
 
-.PHONY: help demo test setup-demo setup-dev setup-test lint sanity unit integration docs bench clean
+.PHONY: help demo test setup-demo setup-dev setup-test lint sanity unit integration docs matrix bench release clean
 
 help:
 	@echo 'make demo         see it work: no AWS account, no root, no Docker'
@@ -19,13 +19,15 @@ help:
 	@echo 'make unit         unit tests with coverage'
 	@echo 'make integration  tests against the loopback cloud, Docker Engine included'
 	@echo 'make docs         check the documentation and build it as HTML'
+	@echo 'make matrix       unit tests and the artefact, on the oldest and the newest versions that are supported'
 	@echo 'make bench        measure speed against peers'
+	@echo 'make release VERSION=1.2.3   version, changelog, tag and artefact, in this checkout'
 	@echo 'make clean        remove everything that was installed or built here'
 
 demo: setup-demo
 	@$(PYTHON) demo/demo.py
 
-test: setup-test lint sanity unit integration docs
+test: setup-test lint sanity unit integration docs matrix
 	@echo 'All tests passed.'
 
 setup-demo:
@@ -54,9 +56,15 @@ integration: setup-test
 docs: setup-dev
 	@tools/docs.sh
 
+matrix: setup-dev
+	@tools/matrix.sh lowest highest
+
 bench: setup-dev
 	@echo '== Benchmarks'
 	@$(PYTHON) bench/run.py
+
+release: setup-dev
+	@tools/release.sh '$(VERSION)'
 
 clean:
 	@rm -rf .venv build .ansible .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

@@ -1,17 +1,8 @@
 #!/usr/bin/env bash
-# Builds the artefact from a clean copy and shows it to Galaxy's importer, which always exits with 0: its words count.
+# Builds the artefact and shows it to Galaxy's importer, which always exits with 0: its words count.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-copy=$(tools/tree.sh)
-mkdir -p build/dist
-rm -f build/dist/*.tar.gz
-ansible-galaxy collection build "$copy" --output-path build/dist --force >/dev/null
-artefact=$(echo build/dist/stevedore-ecr-*.tar.gz)
-size=$(stat -c %s "$artefact")
-if [ "$size" -gt 1000000 ]; then
-    echo "$artefact is $size bytes: over a megabyte. Does build_ignore in galaxy.yml miss something?" >&2
-    exit 1
-fi
+artefact=$(tools/artefact.sh)
 log=build/importer.log
 # The importer runs ansible-lint by itself; tools/lint.sh has done so on the whole checkout.
 cat >build/galaxy-importer.cfg <<'CONFIG'
@@ -20,7 +11,7 @@ CHECK_REQUIRED_TAGS = False
 RUN_ANSIBLE_LINT = False
 CONFIG
 # It writes its result into the working directory.
-(cd build && GALAXY_IMPORTER_CONFIG=galaxy-importer.cfg python -m galaxy_importer.main "../$artefact") >"$log" 2>&1
+(cd build && GALAXY_IMPORTER_CONFIG=galaxy-importer.cfg python -m galaxy_importer.main "$artefact") >"$log" 2>&1
 if grep -E '^(ERROR|CRITICAL)|Traceback' "$log" || ! grep -q 'Importer processing completed successfully' "$log"; then
     tail -n 30 "$log" >&2
     echo 'galaxy-importer is not content: see above' >&2

@@ -17,7 +17,8 @@ from typing import Any
 from unittest import mock
 
 import yaml
-from ansible.module_utils.testing import patch_module_args
+from ansible.module_utils.common import warnings
+from module_arguments import module_arguments
 
 BIN = Path(sys.executable).parent
 
@@ -55,11 +56,9 @@ def run_main(
     given = {**arguments, "_ansible_check_mode": check, "_ansible_diff": diff}
     output = io.StringIO()
     with (
-        patch_module_args(given),
-        # A test of a filter has made this process a controller, where modules would show their warnings themselves.
-        mock.patch("ansible.module_utils._internal.is_controller", False),
+        module_arguments(given),
         # Warnings are kept for the life of a process, which is a module's own elsewhere.
-        mock.patch("ansible.module_utils.common.warnings._global_warnings", {}),
+        mock.patch.object(warnings, "_global_warnings", type(warnings._global_warnings)()),
         contextlib.redirect_stdout(output),
         contextlib.suppress(SystemExit),
     ):

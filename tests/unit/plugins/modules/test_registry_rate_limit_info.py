@@ -12,13 +12,16 @@ import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
+import module_arguments
 import pytest
 
 from ansible_collections.stevedore.ecr.plugins.modules import registry_rate_limit_info
 from ansible_collections.stevedore.ecr.tests.unit.support.run_module import run_module
 
+SUPPORT = str(Path(module_arguments.__file__).parent)
 DIGEST = f"sha256:{'0' * 64}"
 LIMITS = {
     "RateLimit-Limit": "100;w=21600",
@@ -157,12 +160,13 @@ print(registry_rate_limit_info.HAS_URLLIB3)
 
 
 def test_it_says_that_urllib3_is_missing_on_a_host_without_it() -> None:
-    program = """
+    program = f"""
 import sys
 sys.modules["urllib3"] = None
-from ansible.module_utils.testing import patch_module_args
+sys.path.insert(0, {SUPPORT!r})
+from module_arguments import module_arguments
 from ansible_collections.stevedore.ecr.plugins.modules import registry_rate_limit_info
-with patch_module_args({}):
+with module_arguments({{}}):
     registry_rate_limit_info.main()
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

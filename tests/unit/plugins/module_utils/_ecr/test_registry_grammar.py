@@ -231,10 +231,11 @@ class TestAgreementWithTheServiceModel:
         assert set(registry_grammar.FREQUENCIES) == set(shapes("ScanType").enum)
         limits = {
             "RegistryScanningRuleList": registry_grammar.MAX_SCANNING_RULES,
-            "ReplicationRuleList": registry_grammar.MAX_REPLICATION_RULES,
             "RepositoryFilterList": registry_grammar.MAX_FILTERS,
             "ScanningRepositoryFilterList": registry_grammar.MAX_FILTERS,
             "PullTimeUpdateExclusionList": registry_grammar.MAX_EXCLUSIONS,
             "PrincipalArn": registry_grammar.MAX_PRINCIPAL_ARN,
         }
         assert {name: shapes(name).metadata["max"] for name in limits} == limits
+        # It was 10 in service models of 2025.
+        assert shapes("ReplicationRuleList").metadata["max"] in (10, registry_grammar.MAX_REPLICATION_RULES)
