@@ -70,9 +70,8 @@ def test_the_root_file_system_may_be_read_only(tasks: Tasks) -> None:
     mounts = [{"sourceVolume": "scratch", "containerPath": "/scratch"}]
     container = {"readonlyRootFilesystem": True, "user": "65534", "mountPoints": mounts}
     tasks.make(allow("ecr:*"), container=container, volumes=[{"name": "scratch"}])
-    task = tasks.run(overrides=command("id -u; touch /file || echo refused; ls -d /scratch"))
-    said = tasks.log(task)
-    assert (said[0], said[-2:]) == ("65534", ["refused", "/scratch"])
+    task = tasks.run(overrides=command("id -u; touch /file 2>/dev/null || echo refused; ls -d /scratch"))
+    assert tasks.log(task) == ["65534", "refused", "/scratch"]
 
 
 def test_a_stopped_task_is_told_to_end(tasks: Tasks) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from builds import Project, buildspec
+from builds import Project, buildspec, until
 
 from loopback.client import Cloud, FullCloud
 from running import PlaybookRun, local_play, run_playbook
@@ -36,12 +37,19 @@ def test_a_failure_is_told_in_the_build_s_words(full: FullCloud, tmp_path: Path)
 
 
 def test_a_run_waits_until_another_has_ended(full: FullCloud, tmp_path: Path) -> None:
-    project = Project(full).make(buildspec("sleep 2"), concurrentBuildLimit=1)
-    first = project.start()
-    ran = play(full, tmp_path)
+    project = Project(full).make(buildspec("true"), concurrentBuildLimit=1)
+    first = project.start(buildspecOverride=buildspec("sleep 300"))
+
+    def end_the_first_once_another_was_refused() -> None:
+        until(lambda: len(full.calls("StartBuild")) > 1)
+        project.codebuild.stop_build(id=first)
+
+    with ThreadPoolExecutor() as pool:
+        ended = pool.submit(end_the_first_once_another_was_refused)
+        ran = play(full, tmp_path)
+        ended.result()
     assert ran.status == 0, ran.output
     assert "Another run of cloner is at work: waiting until it ends." in ran.output
-    assert project.describe(first)["buildStatus"] == "SUCCEEDED"
 
 
 def test_without_waiting_another_run_is_an_error(full: FullCloud, tmp_path: Path) -> None:
