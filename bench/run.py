@@ -18,6 +18,7 @@ sys.path[:0] = [str(ROOT / "tests" / "loopback"), str(ROOT / "tests" / "support"
 
 import mirror  # noqa: E402
 import mirror_ecr  # noqa: E402
+import runner_image  # noqa: E402
 
 from loopback.client import Cloud  # noqa: E402
 from running import local_play, run_playbook  # noqa: E402
@@ -53,6 +54,8 @@ def main() -> None:
     if len(sys.argv) == 1:
         lifecycles()
         mirror_ecr.main()
+        print()
+        runner_image.main([])
     print()
     mirror.main(sys.argv[1:])
 

@@ -98,6 +98,13 @@ class Unreachable(RegistryError):
     """No answer: no connection, no valid certificate, or a connection that broke too often."""
 
 
+# What Amazon ECR allows is said in the body of an answer, which one to HEAD has not.
+_WORDLESS_ECR = (
+    "Check the name, and that the role and the policy of the repository allow ecr:BatchGetImage and "
+    "ecr:GetDownloadUrlForLayer."
+)
+
+
 def refusal(
     doing: str,
     *,
@@ -121,6 +128,8 @@ def refusal(
     who = f"{redirected_to}, where {registry} redirects to," if redirected_to else registry
     judged = 403 if redirected_to and status == 401 else status
     kind, default, remedy = _kind(judged, code, registry, anonymous=anonymous)
+    if judged == 403 and not said and not redirected_to and ".dkr.ecr" in registry:
+        remedy = _WORDLESS_ECR
     error = kind(
         doing,
         f"{who} said: {said}" if said else f"{who} {default}",

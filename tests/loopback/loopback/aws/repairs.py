@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any
 
@@ -14,6 +15,8 @@ def apply() -> None:
     _follow_the_clouds_clock()
     _let_nothing_fire_by_itself()
     _name_the_resources_of_calls()
+    _keep_prefix_lists_of_rules()
+    _name_the_role_of_a_session()
 
 
 class _CloudTime:
@@ -67,6 +70,40 @@ def _name_the_resources_of_calls() -> None:
         return _log_resource(arn, headers.get("x-amz-target", ""), request)
 
     iam_actions.extract_resource_arn = extract
+
+
+@documented("IAM user guide, reference_policies_condition-keys: of a session, aws:PrincipalArn is the ARN of its role")
+def _name_the_role_of_a_session() -> None:
+    """ministack gives the ARN of the session. Of a role with a path, which that has not, it stays without."""
+    from ministack.core import iam_evaluator
+
+    inner = iam_evaluator._resolve_condition_key
+
+    def resolve(key: str, context: Any) -> Any:
+        value = inner(key, context)
+        if key.lower() != "aws:principalarn":
+            return value
+        return re.sub(r"^arn:([^:]+):sts::(\d+):assumed-role/([^/]+)/.*", r"arn:\1:iam::\2:role/\3", str(value))
+
+    iam_evaluator._resolve_condition_key = resolve
+
+
+@documented("EC2 API reference, IpPermission: PrefixListIds")
+def _keep_prefix_lists_of_rules() -> None:
+    """ministack reads the addresses and groups of a security group's rules, and drops their prefix lists."""
+    from ministack.services import ec2
+
+    inner = ec2._parse_ip_permissions
+
+    def parse(params: dict[str, list[str]], prefix: str) -> list[dict[str, Any]]:
+        rules: list[dict[str, Any]] = inner(params, prefix)
+        for number, rule in enumerate(rules, 1):
+            for key, values in sorted(params.items()):
+                if key.startswith(f"{prefix}.{number}.PrefixListIds.") and key.endswith(".PrefixListId"):
+                    rule["PrefixListIds"].append({"PrefixListId": values[0]})
+        return rules
+
+    ec2._parse_ip_permissions = parse
 
 
 @documented("Systems Manager user guide, sysman-paramstore-access")

@@ -125,3 +125,10 @@ def test_the_wait_that_was_asked_for_is_kept() -> None:
 
 def test_an_error_without_an_answer_names_no_status() -> None:
     assert str(RegistryError("do it", "no way.", remedy="Stop.")) == "Failed to do it: no way. Stop."
+
+
+def test_where_amazon_ecr_cannot_say_which_action_it_is_about_the_advice_does() -> None:
+    host = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
+    error = refusal("see what a:1 is", status=403, headers={}, body=b"", registry=host)
+    assert "does not allow it (403). Check the name, and that the role and the policy" in str(error)
+    assert "ecr:BatchGetImage" in str(error)

@@ -1,0 +1,146 @@
+"""The role pull_sync against the loopback cloud, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loopback.client import Cloud
+from running import PlaybookRun
+
+ROLE = "stevedore.ecr.pull_sync"
+SOURCE = "111122223333"
+HOST = f"{SOURCE}.dkr.ecr.us-east-1.amazonaws.com"
+NAMESPACE = "example-ecr-sync"
+CONFIG = {"repos": [{"source": f"{HOST}/my-app", "tags": ["v1.*", "latest"]}]}
+RUNNER = "111122223333.dkr.ecr.us-east-1.amazonaws.com/runner"
+
+
+@dataclass(frozen=True)
+class RoleRun:
+    run: PlaybookRun
+    result: dict[str, Any]
+
+    @property
+    def changed(self) -> int:
+        return self.run.recap["changed"]
+
+
+@dataclass(frozen=True)
+class Sync:
+    """The role, with one set of variables after another."""
+
+    playbook: Callable[..., PlaybookRun]
+    directory: Path
+
+    def __call__(self, *options: str, fails: bool = False, **variables: Any) -> RoleRun:
+        told = self.directory / "result.json"
+        told.unlink(missing_ok=True)
+        tell = {"content": "{{ pull_sync_result | to_json }}", "dest": str(told), "mode": "0600"}
+        given = {"namespace": NAMESPACE, "config": CONFIG, "task_image_uri": RUNNER, **variables}
+        play = {
+            "name": "Sync",
+            "hosts": "localhost",
+            "gather_facts": False,
+            "vars": {f"pull_sync_{name}": value for name, value in given.items()},
+            "roles": [{"role": ROLE}],
+            # It is no part of what is counted.
+            "post_tasks": [{"ansible.builtin.copy": tell, "check_mode": False, "diff": False, "changed_when": False}],
+        }
+        run = self.playbook([play], *options)
+        assert run.status == (2 if fails else 0), run.output
+        assert "[WARNING]" not in run.output, run.output
+        assert "DEPRECATION" not in run.output, run.output
+        return RoleRun(run, json.loads(told.read_text()) if told.exists() else {})
+
+
+@pytest.fixture
+def sync(playbook: Callable[..., PlaybookRun], tmp_path: Path) -> Sync:
+    return Sync(playbook, tmp_path)
+
+
+def roles(cloud: Cloud) -> set[str]:
+    names = {role["RoleName"] for role in cloud.client("iam").list_roles()["Roles"]}
+    return {name for name in names if name.startswith(NAMESPACE)}
+
+
+def schedule(cloud: Cloud) -> dict[str, Any]:
+    found: dict[str, Any] = cloud.client("scheduler").get_schedule(Name=NAMESPACE)
+    return found
+
+
+def job(cloud: Cloud) -> dict[str, Any]:
+    bucket = f"{NAMESPACE}-{cloud.account}-{cloud.region}"
+    text = cloud.client("s3").get_object(Bucket=bucket, Key=f"{NAMESPACE}/job.json")["Body"].read()
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+# ------------------------------------------------------------------ from nothing to a sync and back
+
+
+@pytest.mark.parametrize("engine", ["fargate", "batch"])
+def test_check_then_run_then_run_again_then_away(cloud: Cloud, sync: Sync, engine: str) -> None:
+    wanted = {"engine": engine, "shards": 1 if engine == "fargate" else 8, "notify": "ops@example.com"}
+    wanted["tags"] = {"team": "platform"}
+    sync("--check", "--diff", **wanted)
+    assert roles(cloud) == set()
+    assert cloud.client("s3").list_buckets()["Buckets"] == []
+
+    done = sync("--diff", **wanted)
+    assert roles(cloud) == {f"{NAMESPACE}-{purpose}-{cloud.region}" for purpose in ("execution", "task", "schedule")}
+    assert schedule(cloud)["ScheduleExpression"] == "rate(15 minutes)"
+    assert done.result["cloudwatch_log_group_name"] == f"/{NAMESPACE}/ecr-pull-sync"
+    host = cloud.registry.removeprefix("http://")
+    assert done.result["addresses"] == {f"{HOST}/my-app": f"{host}/my-app"}
+    assert len(job(cloud)["shards"]) == wanted["shards"]
+
+    again = sync("--diff", **wanted)
+    assert again.changed == 0, again.run.output
+    assert again.result == done.result
+
+    gone = sync(state="absent")
+    assert gone.changed > 0
+    assert roles(cloud) == set()
+    assert cloud.client("s3").list_buckets()["Buckets"] == []
+    assert cloud.client("scheduler").list_schedules()["Schedules"] == []
+    assert sync(state="absent").changed == 0
+
+
+# ------------------------------------------------------------------ what is caught before anything is made
+
+
+def test_a_private_network_without_endpoints_is_caught(cloud: Cloud, sync: Sync) -> None:
+    ec2 = cloud.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.7.1.0/24")["Subnet"]["SubnetId"]
+    private = {"vpc_id": vpc, "subnet_ids": [subnet], "assign_public_ip": False}
+    for service in ("ecr.dkr", "logs"):
+        ec2.create_vpc_endpoint(VpcId=vpc, ServiceName=f"com.amazonaws.{cloud.region}.{service}")
+    said = sync(fails=True, **private).run.output
+    assert f"{vpc} has no endpoint for ecr.api (Interface), s3 (Gateway)" in said
+    assert roles(cloud) == set()
+
+    for service in ("ecr.api", "s3"):
+        ec2.create_vpc_endpoint(VpcId=vpc, ServiceName=f"com.amazonaws.{cloud.region}.{service}")
+    sync(**private)
+    (group,) = ec2.describe_security_groups(Filters=[{"Name": "group-name", "Values": [NAMESPACE]}])["SecurityGroups"]
+    allowed = group["IpPermissionsEgress"]
+    assert {block["CidrIp"] for rule in allowed for block in rule.get("IpRanges", [])} == {"10.7.0.0/16"}
+    assert {one["PrefixListId"][:3] for rule in allowed for one in rule.get("PrefixListIds", [])} == {"pl-"}
+    target = schedule(cloud)["Target"]["EcsParameters"]["NetworkConfiguration"]["awsvpcConfiguration"]
+    assert target == {"Subnets": [subnet], "SecurityGroups": [group["GroupId"]], "AssignPublicIp": "DISABLED"}
+
+
+def test_all_mistakes_are_told_before_anything_is_made(cloud: Cloud, sync: Sync) -> None:
+    config = {"mode": "mirror", "repos": [{"source": "docker.io/nginx"}, {"source": f"{HOST}/xx", "tags": ["v[1]"]}]}
+    said = sync(fails=True, config=config, schedule="hourly", task_cpu=300).run.output
+    for problem in ("config.mode", "config.repos[0].source", "config.repos[1].tags[0]", "schedule:", "task_cpu:"):
+        assert problem in said
+    assert roles(cloud) == set()
+    assert cloud.client("s3").list_buckets()["Buckets"] == []
