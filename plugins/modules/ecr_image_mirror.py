@@ -414,6 +414,8 @@ seealso:
   - module: stevedore.ecr.registry_rate_limit_info
   - plugin: stevedore.ecr.ecr_mirrored_image
     plugin_type: filter
+  - plugin: stevedore.ecr.progress
+    plugin_type: callback
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -735,6 +737,12 @@ actions:
   sample:
     - create the repository mirror/nginx
     - copy docker.io/library/nginx:1.29 to 123456789012.dkr.ecr.eu-west-1.amazonaws.com/mirror/nginx:1.29
+progress_told:
+  description:
+    - Whether the callback plugin P(stevedore.ecr.progress#callback) was told of each image as soon as it was done.
+  returned: when the options are valid and both sides could be asked
+  type: bool
+  sample: false
 """
 
 from ansible.module_utils.basic import missing_required_lib

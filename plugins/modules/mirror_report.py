@@ -76,6 +76,12 @@ options:
       - Whether this is what a run in check mode has found out, so that nothing was done.
     type: bool
     default: false
+  told:
+    description:
+      - Whether the callback plugin P(stevedore.ecr.progress#callback) has told of each image already. Then RV(lines)
+        does not repeat it.
+    type: bool
+    default: false
   problem:
     description:
       - Why the whole run failed, if it did.
@@ -135,7 +141,7 @@ verdict:
   type: str
   sample: All 61 images can be pulled from your own ECR.
 lines:
-  description: One line for each entry of O(images), and for each tag of O(pruned).
+  description: One line for each entry of O(images), see O(told), and for each tag of O(pruned).
   returned: success
   type: list
   elements: str
@@ -192,6 +198,7 @@ ARGUMENTS = {
     "rate_limit": {"type": "dict", "default": {}},
     "pruned": {"type": "list", "elements": "dict", "default": []},
     "planned": {"type": "bool", "default": False},
+    "told": {"type": "bool", "default": False},
     "problem": {"type": "str", "default": ""},
     "notes": {"type": "list", "elements": "str", "default": []},
 }
@@ -204,7 +211,7 @@ def write(module: AnsibleModule, texts: Mapping[str, str]) -> None:
         unfinished = os.path.join(module.tmpdir, os.path.basename(path))
         with open(unfinished, "w", encoding="utf-8") as file:
             file.write(text)
-        module.atomic_move(unfinished, path)
+        module.atomic_move(unfinished, os.path.abspath(path))
 
 
 def main() -> None:

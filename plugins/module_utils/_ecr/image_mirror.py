@@ -9,11 +9,14 @@ Private to this collection: may change in any release.
 
 from __future__ import annotations
 
+import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any
 
+from ansible.module_utils.common.parameters import remove_values
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr import module as common
@@ -27,15 +30,18 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.registry_option
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.repository_defaults import RepositoryDefaults
 from ansible_collections.stevedore.ecr.plugins.module_utils._mirror import wishes
 from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.budget import PullBudget
+from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.interruption import REASON, GivenUp, Interruption
 from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.model import (
     MirrorError,
     Transport,
     UnavailableError,
     Wish,
 )
-from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.result import Report
+from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.progress import VARIABLE, Progress
+from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.result import GO_ON, Report
 from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.run import Settings, mirror
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.client import Client
+from ansible_collections.stevedore.ecr.plugins.module_utils._oci.counters import Asked
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.errors import OciError
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.exchange import Http, Patience
 from ansible_collections.stevedore.ecr.plugins.module_utils._transport.pace import ECR_RATES, PUT_IMAGE, Pace
@@ -52,6 +58,8 @@ def failing_readably(module: AnsibleAWSModule) -> Iterator[None]:
             yield
         except (MirrorError, OciError) as error:
             raise AnsibleECRError(str(error)) from error
+        except GivenUp as error:
+            raise AnsibleECRError(f"Given up, because {REASON}. {GO_ON}") from error
 
 
 class ImageMirror:
@@ -67,9 +75,24 @@ class ImageMirror:
         self._defaults = self._read_defaults(problems)
         if problems:
             raise MirrorError(f"Not valid: {'; '.join(problems)}")
+        # With no_log, nothing of the task may be shown.
+        self._progress = Progress(
+            "" if module.no_log else os.environ.get(VARIABLE, ""),
+            clean=lambda said: str(remove_values(said, module.no_log_values)),
+        )
+        self._interruption = Interruption()
 
     def run(self) -> dict[str, Any]:
         """The result. It has `failed` and `msg` if an image could not be brought over."""
+        try:
+            with self._interruption.by_signals():
+                return self._run()
+        finally:
+            # Ansible, being interrupted too, leaves its files with the options of the task behind.
+            if self._interruption.happened and not self._module._keep_remote_files:
+                shutil.rmtree(self._module.tmpdir, ignore_errors=True)
+
+    def _run(self) -> dict[str, Any]:
         params = self._params
         logins: dict[str, RegistryLogin] = {}
         counters = RequestCounters(logins)
@@ -85,7 +108,8 @@ class ImageMirror:
             connections=2 * max(_CONNECTIONS, params["parallel"]),
             patience=Patience(seconds=params["timeout"]),
             observer=counters,
-            pacer=Pace(host, {**ECR_RATES, PUT_IMAGE: params["put_image_rate"]}),
+            pacer=_HeedfulPace(self._interruption, host, {**ECR_RATES, PUT_IMAGE: params["put_image_rate"]}),
+            sleep=self._interruption.sleep,
         )
         with closing(Client(settings, credentials=access.credentials_for, http=http)) as client:
             report = self._mirror(client, EcrDestination(self._client, host, self._defaults), access)
@@ -102,13 +126,17 @@ class ImageMirror:
             create_repositories=params["create_repositories"],
             skip_missing=params["missing_repositories"] == "skip",
             journal=params["journal"] or "",
+            progress=self._progress,
+            interruption=self._interruption,
         )
 
         # Imported when they are needed: a run that has nothing to do needs neither.
         def direct() -> Transport:
             from ansible_collections.stevedore.ecr.plugins.module_utils._transport.direct import DirectTransport
 
-            return DirectTransport(client, destination, blob_workers=params["parallel"], budget=budget)
+            return DirectTransport(
+                client, destination, blob_workers=params["parallel"], budget=budget, watch=_Watch(settings)
+            )
 
         def docker() -> Transport:
             from ansible_collections.stevedore.ecr.plugins.module_utils._transport.docker_transport import (
@@ -121,13 +149,18 @@ class ImageMirror:
                 credentials=access.credentials_for,
                 docker_host=params["docker_host"] or "",
                 keep_local=params["keep_local"],
+                heed=self._interruption.heed,
             )
 
-        with closing(Transports({"direct": direct, "docker": docker})) as transports:
+        with _closing(Transports({"direct": direct, "docker": docker})) as transports:
             return mirror(self._wishes, client, destination, transports, budget, settings)
 
     def _result(self, report: Report, counters: RequestCounters) -> dict[str, Any]:
-        result = {"registry": report.registry, **report.as_result(counters.by_registry())}
+        result = {
+            "registry": report.registry,
+            **report.as_result(counters.by_registry()),
+            "progress_told": self._progress.was_watched,
+        }
         if self._module._diff and report.changed:
             result["diff"] = report.diff()
         return {**result, "failed": True, "msg": report.failure} if report.failure else result
@@ -138,6 +171,30 @@ class ImageMirror:
         except AnsibleECRError as error:
             problems.append(str(error))
             return RepositoryDefaults()
+
+
+class _HeedfulPace(Pace):
+    """Lets no request begin when the run is to end."""
+
+    def __init__(self, interruption: Interruption, registry: str, rates: Mapping[tuple[str, str], float]) -> None:
+        super().__init__(registry, rates, sleep=interruption.sleep)
+        self._interruption = interruption
+
+    def wait(self, asked: Asked) -> None:
+        self._interruption.heed()
+        super().wait(asked)
+
+
+class _Watch:
+    """Tells of the bytes, and stops them when the run is to end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.expected = settings.progress.expected
+        self._moved, self._heed = settings.progress.moved, settings.interruption.heed
+
+    def moved(self, count: int) -> None:
+        self._moved(count)
+        self._heed()
 
 
 class Transports(Mapping[str, Transport]):
@@ -163,6 +220,20 @@ class Transports(Mapping[str, Transport]):
     def close(self) -> None:
         for transport in self._made.values():
             transport.close()
+
+
+@contextmanager
+def _closing(transports: Transports) -> Iterator[Transports]:
+    """Whatever hangs in them is not waited for."""
+    hangs = False
+    try:
+        yield transports
+    except GivenUp:
+        hangs = True
+        raise
+    finally:
+        if not hangs:
+            transports.close()
 
 
 def _number_problems(params: Mapping[str, Any]) -> Iterator[str]:

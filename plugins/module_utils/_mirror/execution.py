@@ -12,16 +12,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
 from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.budget import PullBudget
 from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.finding import ITEM_ERRORS, Finding
+from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.interruption import REASON, Interruption, threads
 from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.model import (
     Copied,
     Deferred,
     Destination,
+    InterruptedRunError,
     Prepared,
     Task,
     Transport,
@@ -72,10 +73,11 @@ class Execution:
         *,
         parallel: int,
         keep_going: bool,
+        interruption: Interruption,
     ) -> None:
         self._repositories = _Repositories(destination)
         self._transports, self._budget, self._record = transports, budget, record
-        self._parallel, self._keep_going = parallel, keep_going
+        self._parallel, self._keep_going, self._interruption = parallel, keep_going, interruption
         # Why nothing more is begun.
         self._stopped = ""
 
@@ -120,12 +122,8 @@ class Execution:
         return [unit for _pulls, unit in sorted(affordable, key=lambda one: one[0])]
 
     def _each(self, work: Callable[[Unit], R], units: Sequence[Unit]) -> list[R]:
-        pool = ThreadPoolExecutor(self._parallel, thread_name_prefix="image")
-        try:
+        with threads(self._parallel, "image") as pool:
             return list(pool.map(work, units))
-        finally:
-            # If a person interrupts, what has not begun is not begun.
-            pool.shutdown(cancel_futures=True)
 
     # ------------------------------------------------------------------ one after the other
 
@@ -157,7 +155,7 @@ class Execution:
     def _attempt(self, unit: Unit, finding: Finding, work: Callable[[Task], R]) -> R | None:
         """What comes of the work; if nothing does, the finding says why."""
         begun = time.monotonic()
-        obstacle = self._stopped or unit.obstacle(finding)
+        obstacle = (REASON if self._interruption.happened else self._stopped) or unit.obstacle(finding)
         if obstacle:
             finding.leave(obstacle)
         elif finding.task:
@@ -172,7 +170,7 @@ class Execution:
     def _consider(self, error: Exception) -> None:
         if isinstance(error, UnavailableError):
             self._stopped = self._stopped or "the destination cannot be used"
-        elif not isinstance(error, Deferred):
+        elif not isinstance(error, (Deferred, InterruptedRunError)):
             self.stop_for_failure()
 
 

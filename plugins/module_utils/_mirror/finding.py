@@ -15,6 +15,7 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.model import
     Action,
     Copied,
     Deferred,
+    InterruptedRunError,
     Item,
     MirrorError,
     Prepared,
@@ -32,6 +33,7 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._oci.manifest import
 ITEM_ERRORS = (MirrorError, OciError)
 
 NOT_ATTEMPTED = "not attempted"
+NOT_FINISHED = "not finished"
 
 
 @dataclass(slots=True)
@@ -61,6 +63,9 @@ class Finding:
         self.notes += notes
 
     def fail(self, error: Exception) -> None:
+        if isinstance(error, InterruptedRunError):
+            self.decision = Decision("skip", f"{NOT_FINISHED}: {error}")
+            return
         action: Action = "defer" if isinstance(error, Deferred) else "fail"
         self.decision, self.error = Decision(action, str(error)), error
 

@@ -37,6 +37,10 @@ class RepositoryMissingError(MirrorError):
     """The destination has no such repository."""
 
 
+class InterruptedRunError(MirrorError):
+    """The run is to end before this is done."""
+
+
 class UnavailableError(MirrorError):
     """The destination cannot be used at all, such as for wrong credentials: nothing more is begun."""
 

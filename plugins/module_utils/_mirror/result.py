@@ -18,6 +18,7 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.model import
 Kind = Literal["image", "referrer"]
 
 FAILURES_IN_MESSAGE = 10
+GO_ON = "Run the same again to go on: what is there is complete, and is not copied again."
 _COUNTED_AS: Mapping[Action, str] = {
     "up_to_date": "up_to_date",
     "copy": "copied",
@@ -87,7 +88,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Report:
-    """All of a run, in the order in which it was wished for. `warnings` are for the user in any case."""
+    """All of a run, in the order in which it was wished for. `warnings` are for the user in any case.
+
+    `interrupted`: it was to end early.
+    """
 
     registry: str
     images: Sequence[Entry]
@@ -95,6 +99,7 @@ class Report:
     rate_limit: Mapping[str, Mapping[str, int | None]] = field(default_factory=dict)
     warnings: Sequence[str] = ()
     seconds: float = 0.0
+    interrupted: bool = False
 
     @property
     def changed(self) -> bool:
@@ -103,6 +108,9 @@ class Report:
     @property
     def failure(self) -> str:
         """The message to fail with, empty if nothing failed."""
+        if self.interrupted:
+            done = sum(entry.action in ("copy", "up_to_date") for entry in self.images)
+            return f"The run was interrupted when {done} of {len(self.images)} images were done. {GO_ON}"
         failed = [entry for entry in self.images if entry.has_failed]
         if not failed:
             return ""

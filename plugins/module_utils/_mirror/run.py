@@ -9,18 +9,16 @@ Private to this collection: may change in any release.
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
 
 from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.budget import PullBudget
 from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.discovery import Discovery
 from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.execution import Execution, Unit
 from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.finding import Finding
+from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.interruption import Interruption, threads
 from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.journal import Journal
 from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.model import (
     Destination,
@@ -29,22 +27,17 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.model import
     Transport,
     Wish,
 )
+from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.progress import Progress
 from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.referrers import Referrers
-from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.result import Entry, Report
+from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.result import Report
 
 # Questions under way at a time. They are short, and it is waiting for answers that takes the time.
 _QUESTIONS = 32
 
-OnProgress: TypeAlias = Callable[[Entry, int, int], None]
-
 
 @dataclass(frozen=True)
 class Settings:
-    """`parallel` images are copied at a time. `journal` is a path, or empty for none.
-
-    `on_progress` is called with each entry of the result as soon as it is final, how many are, and how many there will
-    be; by one thread at a time.
-    """
+    """`parallel` images are copied at a time. `journal` is a path, or empty for none."""
 
     parallel: int = 8
     keep_going: bool = True
@@ -52,7 +45,8 @@ class Settings:
     create_repositories: bool = False
     skip_missing: bool = False
     journal: str = ""
-    on_progress: OnProgress | None = None
+    progress: Progress = field(default_factory=Progress)
+    interruption: Interruption = field(default_factory=Interruption)
 
     def __post_init__(self) -> None:
         if self.parallel < 1:
@@ -74,15 +68,22 @@ def mirror(
     copied then. `budget` is the one that the transports have, and `transports` has docker and direct: referrers, and
     lines that need no engine, go by direct whatever was wished.
     """
-    begun = time.monotonic()
-    with Journal("" if settings.check_mode else settings.journal) as journal:
+    begun, progress = time.monotonic(), settings.progress
+    with progress, Journal("" if settings.check_mode else settings.journal) as journal:
+        progress.started(destination.registry, check_mode=settings.check_mode)
         journal.write("start", {"destination": destination.registry, "images": len(wishes)})
-        with _threads(_QUESTIONS) as pool:
+        with threads(_QUESTIONS, "question") as pool:
             findings = _look(pool, wishes, source, destination, budget, settings)
         for registry in {wish.source.registry: None for wish in wishes}:
             budget.meters(registry)
-        recorder = _Recorder(journal, settings.on_progress, len(findings))
-        created = _act(findings, destination, transports, budget, settings, recorder)
+        progress.planned(len(findings), sum(one.task is not None for one in findings), budget.report)
+
+        def record(finding: Finding) -> None:
+            if finding.entry:
+                journal.write("image", finding.entry.as_dict())
+                progress.image(finding.entry)
+
+        created = _act(findings, destination, transports, budget, settings, record)
         report = Report(
             registry=destination.registry,
             images=[one.entry for one in findings if one.entry],
@@ -90,8 +91,10 @@ def mirror(
             rate_limit=budget.report(),
             warnings=[*_warnings(findings), *filter(None, [journal.trouble])],
             seconds=time.monotonic() - begun,
+            interrupted=settings.interruption.happened,
         )
         journal.write("end", {"totals": report.totals(), "rate_limit": report.as_result()["rate_limit"]})
+        progress.ended(report.totals(), interrupted=report.interrupted)
     return report
 
 
@@ -125,21 +128,22 @@ def _act(
     transports: Mapping[str, Transport],
     budget: PullBudget,
     settings: Settings,
-    recorder: _Recorder,
+    record: Callable[[Finding], None],
 ) -> Sequence[str]:
     """Copy, or find out what copying would take. The repositories that were made."""
     execution = Execution(
         destination,
         transports,
         budget,
-        recorder.record,
+        record,
         parallel=settings.parallel,
         keep_going=settings.keep_going,
+        interruption=settings.interruption,
     )
     for finding in findings:
         if finding.task is None:
             finding.decided()
-            recorder.record(finding)
+            record(finding)
             if finding.entry and finding.entry.has_failed:
                 execution.stop_for_failure()
     units = [unit for unit in (Unit.of(one) for one in findings if one.kind == "image") if unit]
@@ -150,25 +154,6 @@ def _act(
     return execution.repositories_created
 
 
-class _Recorder:
-    """Tells the journal, and who wants to see the progress."""
-
-    def __init__(self, journal: Journal, on_progress: OnProgress | None, total: int) -> None:
-        self._journal, self._on_progress, self._total = journal, on_progress, total
-        self._lock = threading.Lock()
-        self._done = 0
-
-    def record(self, finding: Finding) -> None:
-        entry = finding.entry
-        if entry is None:
-            return
-        self._journal.write("image", entry.as_dict())
-        with self._lock:
-            self._done += 1
-            if self._on_progress:
-                self._on_progress(entry, self._done, self._total)
-
-
 def _warnings(findings: Sequence[Finding]) -> list[str]:
     nothing = [one.entry.reason for one in findings if one.entry and one.entry.action == "skip" and one.found is None]
     deferred = [one.entry for one in findings if one.entry and one.entry.action == "defer"]
@@ -176,13 +161,3 @@ def _warnings(findings: Sequence[Finding]) -> list[str]:
         return nothing
     first = deferred[0]
     return [*nothing, f"{len(deferred)} of {len(findings)} images were deferred. {first.source}: {first.reason}"]
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[Executor]:
-    """Should something end the run, what has not begun is not begun."""
-    pool = ThreadPoolExecutor(count, thread_name_prefix="question")
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)

@@ -231,8 +231,7 @@ class Http:
         if self._pacer:
             self._pacer.wait(asked)
         pool, target = self._pool(url, request)
-        send = pool.urlopen  # not Python's function of this name, which ansible-test takes it for
-        response: BaseHTTPResponse = send(
+        response: BaseHTTPResponse = pool.request(
             request.method,
             target,
             body=body,

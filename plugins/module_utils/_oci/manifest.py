@@ -16,7 +16,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NoReturn, TypeAlias, TypeVar
+from typing import Any, NoReturn, TypeAlias
 
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.digest import Digest
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.errors import (
@@ -129,7 +129,6 @@ class Index(_Document):
 
 
 Document: TypeAlias = Manifest | Index
-T = TypeVar("T", Manifest, Index)
 
 
 def parse(raw: bytes, content_type: str = "", *, algorithm: str = "sha256") -> Document:
@@ -191,14 +190,6 @@ def subset(index: Index, keep: Iterable[Descriptor]) -> Index:
     document["manifests"] = [entry for child, entry in listed if child.digest in kept]
     raw, digest = _encoded(document, index.digest.algorithm)
     return replace(index, raw=raw, digest=digest, children=tuple(c for c in index.children if c.digest in kept))
-
-
-def annotated(original: T, annotations: Mapping[str, str]) -> T:
-    """The same with these annotations too. Other bytes, so another digest."""
-    document = _json_object(original.raw)
-    together = {**original.annotations, **annotations}
-    raw, digest = _encoded({**document, "annotations": together}, original.digest.algorithm)
-    return replace(original, raw=raw, digest=digest, annotations=together)
 
 
 def _encoded(document: Mapping[str, Any], algorithm: str) -> tuple[bytes, Digest]:

@@ -80,7 +80,8 @@ footer { margin-top: 3rem; color: var(--faint); font-size: .85rem; }
   thead.sortable tr { display: flex; flex-wrap: wrap; } thead.sortable th { border: 0; padding: .3rem .5rem; }
   tbody tr { padding: .8rem 1rem; border-bottom: 1px solid var(--line); } tbody tr:last-child { border-bottom: 0; }
   td, td.number { padding: .12rem 0; border: 0; text-align: left; white-space: normal; } td.empty { display: none; }
-  code span { white-space: normal; } td.number::before { content: attr(data-label) ": "; color: var(--faint); }
+  code span { white-space: normal; }
+  td.number::before, td.moment::before { content: attr(data-label) ": "; color: var(--faint); }
 }
 @media print {
   :root { --paper: #fff; --card: #fff; --ink: #000; --faint: #444; --line: #bbb; }

@@ -70,7 +70,7 @@ class Quota:
 
 @dataclass(frozen=True)
 class Run:
-    """One run. A plan is what a run in check mode has found out."""
+    """One run. A plan is what a run in check mode has found out. `is_told`: each image was told of as it was done."""
 
     title: str
     when: str
@@ -80,6 +80,7 @@ class Run:
     pruned: Sequence[PrunedTag]
     notes: Sequence[str]
     problem: str
+    is_told: bool = False
 
     @property
     def images(self) -> list[Image]:
@@ -141,14 +142,19 @@ class Run:
 
     @property
     def lines(self) -> list[str]:
-        """One for each image and each tag, for logs."""
-        return [*map(_image_line, self.items), *map(_tag_line, self.pruned)]
+        """One for each image and each tag, for logs. What was told before is not told again."""
+        return [*map(_line, () if self.is_told else self.items), *map(_tag_line, self.pruned)]
 
     def _count(self, action: str) -> int:
         return sum(image.action == action for image in self.images)
 
 
-def _image_line(item: Image) -> str:
+def image_line(entry: Mapping[str, Any], is_plan: bool) -> str:
+    """For an entry of `images` in the result of a run; empty if there is nothing to say of an image."""
+    return "" if _is_nothing(entry) else _line(_image("images[]", entry, is_plan))
+
+
+def _line(item: Image) -> str:
     cost = f" ({size(item.moved)}, {duration(item.seconds or 0)})" if item.moved else ""
     why = f": {item.why}" if item.why else ""
     return f"{item.status}: {item.source} -> {item.address}{cost}{why}"
@@ -173,6 +179,7 @@ def run_from(params: Mapping[str, Any], when: str) -> Run:
         notes=[plain(entry.get("reason")) for _where, entry in found if _is_nothing(entry)]
         + [plain(note) for note in params["notes"]],
         problem=plain(params["problem"]),
+        is_told=bool(params.get("told")),
     )
 
 

@@ -21,6 +21,8 @@ def plain(value: Any) -> str:
     """One line of visible characters, whatever a registry has sent."""
     text = "" if value is None else str(value)
     spaced = " ".join(text.split())
+    if spaced.isprintable():
+        return spaced
     return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in INVISIBLE else c for c in spaced)
 
 

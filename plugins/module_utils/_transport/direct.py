@@ -13,6 +13,7 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.model import (
     Budget,
@@ -58,11 +59,38 @@ class DirectPrepared:
         return self.plan() if self.plan else None
 
 
+class Watch(Protocol):
+    """Is told by many threads at once. It may raise a MirrorError to stop what it is told of."""
+
+    def expected(self, count: int) -> None:
+        """An image was begun, and so many bytes of it are to be moved."""
+
+    def moved(self, count: int) -> None:
+        """So many bytes were."""
+
+
+class Unwatched:
+    def expected(self, count: int) -> None:
+        pass
+
+    def moved(self, count: int) -> None:
+        pass
+
+
 class DirectTransport:
     """`blob_workers` blobs are brought at a time, for all images together."""
 
-    def __init__(self, client: Client, destination: Destination, *, blob_workers: int, budget: Budget) -> None:
+    def __init__(
+        self,
+        client: Client,
+        destination: Destination,
+        *,
+        blob_workers: int,
+        budget: Budget,
+        watch: Watch | None = None,
+    ) -> None:
         self._client, self._destination = client, destination
+        self._watch: Watch = watch or Unwatched()
         self._ledger = Ledger(mounts=destination.may_mount())
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="manifest")
         self._workers = ThreadPoolExecutor(blob_workers, thread_name_prefix="blob")
@@ -125,6 +153,7 @@ class DirectTransport:
         repository = task.item.destination.repository
         self._look_up(task, image.blobs, closely=False)
         with self._ledger.ticket(repository, image.blobs, ask=True) as ticket:
+            self._watch.expected(ticket.expected)
             for document in image.documents:
                 self._bring(task, image, ticket, document)
                 try:
@@ -170,7 +199,7 @@ class DirectTransport:
 
         def content() -> Readable:
             made = image.made.get(blob.digest)
-            return self._client.get_blob(source, blob) if made is None else io.BytesIO(made)
+            return _Watched(self._client.get_blob(source, blob) if made is None else io.BytesIO(made), self._watch)
 
         session = None
         if move.mount_from:
@@ -198,6 +227,21 @@ class DirectTransport:
     def _is_published(self, ref: Reference, document: Document) -> bool:
         present = self._destination.present(ref.repository, [ref.identifier]).get(ref.identifier)
         return present is not None and present.digest == document.digest
+
+
+class _Watched:
+    """Content, of which each piece is told."""
+
+    def __init__(self, content: Readable, watch: Watch) -> None:
+        self._content, self._watch = content, watch
+
+    def read(self, amount: int, /) -> bytes:
+        piece = self._content.read(amount)
+        self._watch.moved(len(piece))
+        return piece
+
+    def close(self) -> None:
+        self._content.close()
 
 
 class _ChildrenMissingError(Exception):

@@ -127,9 +127,18 @@ class Engine:
     """For any number of threads. Asks nothing before it has to.
 
     `host` is as in DOCKER_HOST, whose value it has by default; TLS is as DOCKER_TLS_VERIFY and DOCKER_CERT_PATH say.
+    `heed` is called as often as the engine says something of a pull, push or build, and may raise an error to end it.
     """
 
-    def __init__(self, host: str = "", *, connections: int = 10, pause: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        host: str = "",
+        *,
+        connections: int = 10,
+        pause: Callable[[float], None] = time.sleep,
+        heed: Callable[[], None] | None = None,
+    ) -> None:
+        self._heed = heed or _go_on
         self._where = host or os.environ.get("DOCKER_HOST") or _DEFAULT_HOST
         self._connections, self._pause = connections, pause
         self._lock = threading.Lock()
@@ -193,6 +202,11 @@ class Engine:
                 decode=True,
             )
             for line in answer:
+                try:
+                    self._heed()
+                except MirrorError:
+                    self._forget_steps(steps, before)
+                    raise
                 text = _printable(str(line.get("stream", "")))
                 steps += re.findall(r"^ ---> ([0-9a-f]{12})$", text)
                 log += [text] if text else []
@@ -244,6 +258,7 @@ class Engine:
         """The last status of each part. What goes wrong is told in between; the HTTP status said that all is well."""
         statuses: dict[str, str] = {}
         for line in lines:
+            self._heed()
             if line.get("error") or line.get("errorDetail"):
                 raise self._failure(doing, _said(line), credentials)
             if line.get("id"):
@@ -299,6 +314,10 @@ class Engine:
         error.is_full = _FULL.search(told) is not None
         error.is_transient = _TRANSIENT.search(said) is not None
         return error
+
+
+def _go_on() -> None:
+    """Nobody wants to end anything."""
 
 
 def _printable(text: str) -> str:

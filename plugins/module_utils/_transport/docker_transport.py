@@ -120,7 +120,7 @@ class DockerTransport:
     """`credentials` are those for a registry, asked for each pull and push; the engine keeps none of them.
 
     Without `keep_local` the engine has in the end the images and tags that it had before. With it, also what was pulled
-    or built; that gets the destination's name, where it is an image of one platform.
+    or built; that gets the destination's name, where it is an image of one platform. `heed` is as an Engine's.
     """
 
     def __init__(
@@ -131,10 +131,11 @@ class DockerTransport:
         credentials: Callable[[str], Credentials | None],
         docker_host: str = "",
         keep_local: bool = False,
+        heed: Callable[[], None] | None = None,
     ) -> None:
         self._client, self._destination, self._credentials = client, destination, credentials
         self._keep_local = keep_local
-        self._engine = Engine(docker_host)
+        self._engine = Engine(docker_host, heed=heed)
         self._images = LocalImages(self._engine, credentials, keep=keep_local)
         self._pulls, self._pushes = threading.Semaphore(_AT_ONCE), threading.Semaphore(_AT_ONCE)
         self._layers = _LayersInTransit()
@@ -147,6 +148,11 @@ class DockerTransport:
         self._engine.close()
 
     def prepare(self, task: Task, *, check_mode: bool) -> DockerPrepared:
+        unusual = dockerfile.needs_buildkit(dockerfile.parse(task.item.wish.dockerfile))
+        if unusual:
+            raise EngineError(
+                f"These Dockerfile lines are built without BuildKit, which {unusual!r} needs: write them without it"
+            )
         return DockerPrepared(task)
 
     def execute(self, prepared: Prepared) -> Copied:

@@ -199,6 +199,14 @@ class Ledger:
         asking = claim.ticket.ask and repository not in blob.homes
         return Move(claim, repository if asking else "")
 
+    def _is_to_move(self, claim: Claim) -> bool:
+        """Whether nobody brings the blob there for this image, as far as is known now."""
+        blob, repository = self._blob(claim.blob.digest), claim.ticket.repository
+        earlier = blob.claims[: blob.claims.index(claim)]
+        if blob.homes.get(repository, Home.ABSENT) or any(other.ticket.repository == repository for other in earlier):
+            return False
+        return not (self._mounts and (earlier or blob.home_to_mount_from()))
+
     def _done(self, claim: Claim, outcome: Outcome, home: Home) -> None:
         claim.outcome, claim.at_work = outcome, False
         self._settle_home(claim.blob.digest, claim.ticket.repository, home)
@@ -289,6 +297,12 @@ class Ticket:
                 if claim.outcome is not Outcome.MOVED:
                     self._ledger._blob(digest).homes.pop(self.repository, None)
                     claim.outcome, claim.insist = None, True
+
+    @property
+    def expected(self) -> int:
+        """Bytes that are to be moved, as far as is known now."""
+        with self._ledger._lock:
+            return sum(claim.blob.size for claim in self.claims.values() if self._ledger._is_to_move(claim))
 
     @property
     def traffic(self) -> Traffic:

@@ -34,10 +34,12 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._oci.errors import (
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.manifest import Descriptor, Document, Index, Manifest
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.platform import Platform
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.reference import Reference
-from ansible_collections.stevedore.ecr.plugins.module_utils._transport import derived
+from ansible_collections.stevedore.ecr.plugins.module_utils._transport import derived, records
 
 # Of all manifests of one image together: hundreds of times what the largest honest one has.
 _MAX_BYTES = 8 * 1024 * 1024
+# Each costs a request, and the largest honest index lists some dozens.
+_MAX_CHILDREN = 1000
 _MAX_CONFIG_BYTES = 8 * 1024 * 1024
 _AT_ONCE = 8
 
@@ -80,6 +82,10 @@ class SourceImages:
         source = task.item.source.with_digest(task.found.digest)
         self._budget.take(source.registry, 1)
         top = self._client.get_manifest(source)
+        if isinstance(top, Index) and len(top.children) > _MAX_CHILDREN:
+            raise InvalidManifestError(
+                f"{source} lists {len(top.children)} manifests, and more than {_MAX_CHILDREN} no honest image has"
+            )
         wish = task.item.wish
         if isinstance(top, Manifest) and wish.platforms:
             self._check_platform(source, top, wish.platforms)
@@ -88,7 +94,7 @@ class SourceImages:
         if wish.dockerfile:
             return self._derived(task, source, top)
         if task.recipe:
-            top = _recorded(top, _record(task))
+            top = records.recorded(top, _record(task))
         reading = self._without_known(task, top) if trusting and isinstance(top, Index) else top
         return Image((*list(self._documents(source, reading))[:-1], top), left_out=reading != top)
 
@@ -115,7 +121,11 @@ class SourceImages:
     def _documents(self, source: Reference, top: Document) -> Iterator[Document]:
         """As walk gives them, read some at a time, and refused if there is too much of it."""
         total = 0
-        for document in manifest.walk(top, self._fetcher(source, top)):
+        for count, document in enumerate(manifest.walk(top, self._fetcher(source, top))):
+            if count > _MAX_CHILDREN:
+                raise InvalidManifestError(
+                    f"More than {_MAX_CHILDREN} manifests belong to {source}, which no honest image has"
+                )
             total += document.size
             if total > _MAX_BYTES:
                 raise InvalidManifestError(
@@ -159,12 +169,6 @@ class SourceImages:
 
 def _record(task: Task) -> dict[str, str]:
     return {SOURCE_DIGEST: str(task.found.digest), RECIPE: task.recipe}
-
-
-def _recorded(top: Document, record: Mapping[str, str]) -> Document:
-    if isinstance(top, Index):
-        return manifest.annotated(top, record)
-    return manifest.annotated(top, record)
 
 
 def _platform(raw: bytes) -> Platform | None:

@@ -33,7 +33,10 @@ UPSTREAMS = {
 def mirror(
     full: FullCloud, directory: Path, *images: dict[str, Any], without: Sequence[str] = (), **options: Any
 ) -> dict[str, Any]:
-    """What the module returned, run inside the cloud's network, `without` some variables of the environment."""
+    """What the module returned, run inside the cloud's network, `without` some variables of the environment.
+
+    Everything that Ansible had to say at -vvvv is in `output.txt`.
+    """
     told = directory / "result.json"
     task = {"images": list(images), "transport": "direct", **options}
     copy = {"content": "{{ done | to_json }}", "dest": str(told), "mode": "0600"}
@@ -44,7 +47,8 @@ def mirror(
     playbook = directory / "mirror.yml"
     playbook.write_text(yaml.safe_dump([play]))
     environment = playbook_environment(directory, full.environment()) | dict.fromkeys(without, "")
-    done = full.run(playbook_command(playbook), environment=environment)
+    done = full.run(playbook_command(playbook, "-vvvv"), environment=environment)
+    (directory / "output.txt").write_text(done.stdout + done.stderr)
     assert done.returncode == 0, done.stdout + done.stderr
     result: dict[str, Any] = json.loads(told.read_text())
     return result
@@ -133,3 +137,18 @@ def test_a_docker_engine_with_the_logins_of_the_task(full: FullCloud, tmp_path: 
     again = mirror(full, tmp_path, {"source": "team/private:1"}, **options, docker_host="unix:///nowhere")
     assert "msg" not in again, again["msg"]
     assert [one["action"] for one in again["images"]] == ["up_to_date"]
+
+
+@pytest.mark.parametrize(("token", "copied"), [("hubtoken", 1), ("a-wrong-token", 0)])
+def test_no_secret_is_shown_where_an_engine_copies(full: FullCloud, tmp_path: Path, token: str, copied: int) -> None:
+    full.publish("registry-1.docker.io", "team/private", "1", private=True)
+    login = {"host": "docker.io", "username": "hubuser", "password": token}
+    done = mirror(full, tmp_path, {"source": "team/private:1"}, transport="docker", registries=[login])
+    assert done["totals"]["copied"] == copied, done
+    output = (tmp_path / "output.txt").read_text()
+    assert "team/private" in output
+    environment = full.environment()
+    ecr_login = full.client("ecr").get_authorization_token()["authorizationData"][0]["authorizationToken"]
+    secrets = [token, environment["AWS_SECRET_ACCESS_KEY"], ecr_login, password(ecr_login).partition(":")[2]]
+    encoded = [base64.b64encode(f"hubuser:{token}".encode()).decode()]
+    assert [secret for secret in secrets + encoded if secret in output] == []

@@ -38,6 +38,7 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._oci.errors import N
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.manifest import Descriptor, Document, Index, Manifest
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.ratelimit import RateLimit
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.reference import Reference
+from ansible_collections.stevedore.ecr.plugins.module_utils._transport import records
 
 REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 LAYER_BYTES = 1000
@@ -320,7 +321,7 @@ class FakeDirect:
         return traffic
 
     def _recorded(self, top: Document, task: Task) -> Document:
-        return manifest.annotated(top, {SOURCE_DIGEST: str(task.found.digest), RECIPE: task.recipe})
+        return records.recorded(top, {SOURCE_DIGEST: str(task.found.digest), RECIPE: task.recipe})
 
 
 def _unlimited(registry: str) -> RateLimit | None:
@@ -339,7 +340,7 @@ class FakeEngine(FakeDirect):
     def _documents(self, task: Task) -> Iterable[Document]:
         found = next(iter(super()._documents(task)), None)
         assert isinstance(found, Manifest)
-        yield manifest.annotated(found, {"compressed": "anew"})
+        yield records.recorded(found, {"compressed": "anew"})
 
     def _recorded(self, top: Document, task: Task) -> Document:
         return top if task.immutable else super()._recorded(top, task)

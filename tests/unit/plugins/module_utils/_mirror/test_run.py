@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.interruption import Interruption
 from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.model import (
+    InterruptedRunError,
     MirrorError,
     RepositoryMissingError,
     UnavailableError,
 )
+from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.progress import Progress
 from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.result import Entry, Report
 from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.run import Settings
 from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.wishes import WishError
@@ -389,18 +393,59 @@ def test_errors_that_are_ours_are_not_hidden(world: World) -> None:
         world.run("nginx:1.27")
 
 
-def test_who_interrupts_a_run_waits_for_what_is_under_way_only(world: World) -> None:
+class InterruptingProgress(Progress):
+    """Interrupts the run when the first image is done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.interruption = Interruption()
+
+    def image(self, entry: Entry) -> None:
+        self.interruption.interrupt()
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_an_interrupted_run_begins_nothing_more_and_comes_to_its_usual_end(
+    world: World, tmp_path: Path, check_mode: bool
+) -> None:
     tags = [str(number) for number in range(40)]
     for tag in tags:
         world.source.add(f"nginx:{tag}", image(tag))
+    wished = ({"source": "nginx", "tags": tags}, "redis:none")
+    progress, journal = InterruptingProgress(), tmp_path / "journal"
+    interrupted = {"parallel": 2, "progress": progress, "interruption": progress.interruption, "journal": str(journal)}
 
-    def interrupt(one: Entry, done: int, total: int) -> None:
-        raise KeyboardInterrupt
+    report = world.run(*wished, settings={**interrupted, "check_mode": check_mode})
 
-    with pytest.raises(KeyboardInterrupt):
-        world.run({"source": "nginx", "tags": tags}, settings={"parallel": 2, "on_progress": interrupt})
+    # The one that is not there was known to fail, and interrupted the run.
+    assert Counter(one.action for one in report.images) == {"fail": 1, "skip": 40}
+    assert world.direct.executed == []
+    assert report.failure == (
+        "The run was interrupted when 0 of 41 images were done. "
+        "Run the same again to go on: what is there is complete, and is not copied again."
+    )
+    if not check_mode:
+        lines = [json.loads(line) for line in journal.read_text().splitlines()]
+        assert [line["event"] for line in lines] == ["start", *["image"] * 41, "end"]
+    assert Counter(one.action for one in world.again(*wished).images) == {"fail": 1, "copy": 40}
 
-    assert len(world.direct.executed) < 40
+
+def test_what_is_under_way_may_end_when_a_run_is_interrupted(world: World) -> None:
+    progress = InterruptingProgress()
+    interrupted = {"parallel": 1, "progress": progress, "interruption": progress.interruption}
+
+    report = world.run("nginx:1.27", "redis:7", settings={"create_repositories": True, **interrupted})
+
+    assert actions(report) == [("nginx:1.27", "copy"), ("redis:7", "skip")]
+    assert report.failure.startswith("The run was interrupted when 1 of 2 images were done.")
+
+
+def test_what_was_stopped_halfway_has_not_failed(world: World) -> None:
+    world.direct.failing[f"{REGISTRY}/nginx:1.27"] = InterruptedRunError("the run was interrupted")
+
+    report = world.run("nginx:1.27", settings={"keep_going": False})
+
+    assert [(one.action, one.reason) for one in report.images] == [("skip", "not finished: the run was interrupted")]
 
 
 def test_parallel_is_at_least_one() -> None:
@@ -695,16 +740,20 @@ def test_check_mode_writes_no_journal(world: World, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_progress_is_told_of_each_image_once(world: World, check_mode: bool) -> None:
-    seen: list[tuple[str, int, int]] = []
+def test_progress_is_told_of_each_image_once(world: World, tmp_path: Path, check_mode: bool) -> None:
+    path = tmp_path / "events"
+    path.touch()
 
-    def on_progress(one: Entry, done: int, total: int) -> None:
-        seen.append((one.destination, done, total))
+    report = world.run("nginx:1.27", "nginx:none", settings={"progress": Progress(str(path)), "check_mode": check_mode})
 
-    report = world.run("nginx:1.27", "redis:7", settings={"on_progress": on_progress, "check_mode": check_mode})
-
-    assert sorted(destination for destination, _done, _total in seen) == [one.destination for one in report.images]
-    assert [(done, total) for _destination, done, total in seen] == [(1, 2), (2, 2)]
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [event["event"] for event in events] == ["start", "plan", "image", "image", "end"]
+    assert events[0]["check_mode"] is check_mode
+    assert (events[1]["images"], events[1]["copies"]) == (2, 1)
+    told = sorted(event["destination"] for event in events[2:4])
+    assert told == sorted(one.destination for one in report.images)
+    assert events[4]["totals"] == report.totals()
+    assert events[4]["interrupted"] is False
 
 
 # ------------------------------------------------------------------ the result

@@ -24,7 +24,13 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.model import
 )
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.client import Client
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.errors import InvalidManifestError, RegistryError
-from ansible_collections.stevedore.ecr.plugins.module_utils._oci.manifest import OCI_INDEX, OCI_MANIFEST
+from ansible_collections.stevedore.ecr.plugins.module_utils._oci.manifest import (
+    DOCKER_LIST,
+    DOCKER_MANIFEST,
+    OCI_INDEX,
+    OCI_MANIFEST,
+)
+from ansible_collections.stevedore.ecr.plugins.module_utils._oci.platform import Platform
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.reference import Reference
 from ansible_collections.stevedore.ecr.plugins.module_utils._transport import source_images
 from ansible_collections.stevedore.ecr.plugins.module_utils._transport.direct import DirectTransport
@@ -256,3 +262,42 @@ def test_more_manifests_than_an_honest_image_has_are_refused(
     monkeypatch.setattr(source_images, "_MAX_BYTES", 100)
     with pytest.raises(InvalidManifestError, match="more than 100 bytes together"):
         transport.prepare(publish(), check_mode=False)
+
+
+def listing(kind: str, *children: tuple[bytes, str]) -> bytes:
+    platform = {"platform": {"os": "linux", "architecture": "amd64"}}
+    entries = [{**descriptor(raw, of), **platform} for raw, of in children]
+    return encoded({"schemaVersion": 2, "mediaType": kind, "manifests": entries})
+
+
+def test_a_choice_from_a_list_of_docker_s_is_recorded_in_an_index(
+    transport: DirectTransport, publish: Publish, here: FakeRegistry, there: FakeRegistry
+) -> None:
+    """Docker's list has no annotations; its images stay what they are."""
+    child = image(CONFIG, b"layer", mediaType=DOCKER_MANIFEST)
+    there.add_manifest("team/app", "child", child, DOCKER_MANIFEST)
+    raw = listing(DOCKER_LIST, (child, DOCKER_MANIFEST))
+    task = publish("team/app", b"layer", raw=raw, kind=DOCKER_LIST, platforms=(Platform("linux", "amd64"),))
+    transport.execute(transport.prepare(Task(task.item, task.found, recipe="platforms=linux/amd64"), check_mode=False))
+    kind, made = here.manifests["team/app", "1"]
+    assert (kind, json.loads(made)["mediaType"]) == (OCI_INDEX, OCI_INDEX)
+    assert json.loads(made)["annotations"] == {SOURCE_DIGEST: str(task.found.digest), RECIPE: "platforms=linux/amd64"}
+    assert json.loads(made)["manifests"] == json.loads(raw)["manifests"]
+    assert here.manifests["team/app", sha256(child)] == (DOCKER_MANIFEST, child)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_an_index_of_too_many_manifests_is_refused_before_they_are_read(
+    transport: DirectTransport, publish: Publish, there: FakeRegistry, nested: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_images, "_MAX_CHILDREN", 2)
+    children = [image(CONFIG, layer) for layer in (b"1", b"2", b"3")]
+    raw = listing(OCI_INDEX, *((child, OCI_MANIFEST) for child in children))
+    if nested:
+        for one in (*children, raw):
+            there.add_manifest("team/app", sha256(one), one, OCI_INDEX if one is raw else OCI_MANIFEST)
+        raw = listing(OCI_INDEX, (raw, OCI_INDEX))
+    task = publish(raw=raw, kind=OCI_INDEX)
+    with pytest.raises(InvalidManifestError, match="no honest image has"):
+        transport.prepare(task, check_mode=False)
+    assert bool(there.asked("GET", "/manifests/.*" + sha256(children[0]).split(":")[1])) is nested

@@ -20,6 +20,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.model import InterruptedRunError
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.credentials import Credentials
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.platform import Platform
 from ansible_collections.stevedore.ecr.plugins.module_utils._transport import docker_engine
@@ -307,6 +308,35 @@ def test_a_failed_build_removes_only_what_it_made(daemon: Daemon, engine: Engine
 
 
 # ------------------------------------------------------------------ no engine
+
+
+@pytest.mark.parametrize("doing", ["pull", "push", "build"])
+def test_what_goes_on_can_be_ended(daemon: Daemon, doing: str) -> None:
+    """By whoever has something to heed; what a build has made by then goes."""
+    lines: list[Any] = [{"stream": " ---> 222222222222\n", "id": "layer", "status": "Waiting"}] * 3
+    for end in ("/images/create", "/push", "/build"):
+        daemon.on(end, *lines)
+    daemon.on("/images/json", [])
+    daemon.on("/222222222222/json", {"Id": "sha256:222222222222", "RepoTags": [], "Os": "linux", "Architecture": "arm"})
+    daemon.on("/sha256:222222222222", [])
+    said: list[str] = []
+
+    def heed() -> None:
+        said.append("line")
+        if len(said) == 2:
+            raise InterruptedRunError("the run was interrupted")
+
+    engine = Engine(daemon.where, heed=heed)
+    work = {
+        "pull": lambda: engine.pull(NAME, LOGIN),
+        "push": lambda: engine.push(TO, "1", LOGIN),
+        "build": lambda: engine.build(b"FROM x", f"{TO}:1", {}),
+    }
+    with pytest.raises(InterruptedRunError):
+        work[doing]()
+    assert len(said) == 2
+    assert (("DELETE", "/images/sha256:222222222222") in daemon.asked) is (doing == "build")
+    engine.close()
 
 
 def test_nothing_is_asked_before_it_has_to(daemon: Daemon) -> None:

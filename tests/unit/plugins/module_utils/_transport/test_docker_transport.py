@@ -141,6 +141,13 @@ def test_lines_are_built_upon_the_digest(place: Place) -> None:
     assert (place.engine.images, place.engine.names) == ({}, {})
 
 
+def test_lines_for_buildkit_are_refused_before_the_engine_is_asked(place: Place) -> None:
+    task = place.task(dockerfile=("USER x", "RUN --mount=type=tmpfs,target=/x y"))
+    with pytest.raises(EngineError, match="without BuildKit, which 'line 2: RUN y' needs"):
+        place.transport().prepare(task, check_mode=True)
+    assert place.engine.asked == []
+
+
 def test_tags_of_one_image_are_pushed_once(place: Place) -> None:
     first, second = place.copy(place.task(to="app:1"), place.task(to="app:latest"))
     assert first.digest == second.digest

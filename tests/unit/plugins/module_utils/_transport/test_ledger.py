@@ -349,3 +349,18 @@ def total(traffic: list[Traffic]) -> tuple[int, int, int]:
         sum(one.reused for one in traffic),
         sum(one.mounted for one in traffic),
     )
+
+
+# ------------------------------------------------------------------ what is expected
+
+
+@pytest.mark.parametrize(("mounts", "other_repository"), [(True, 7 + 5), (False, 100 + 7 + 5)])
+def test_each_ticket_expects_to_move_what_nobody_else_brings(mounts: bool, other_repository: int) -> None:
+    ledger = Ledger(mounts=mounts)
+    ledger.learn("a", {OTHER.digest: Home.FOUND})
+    first = ticket(ledger, "a", BASE, OTHER)
+    assert first.expected == 100
+    assert ticket(ledger, "a", BASE, TOP).expected == 7
+    again = Ledger(mounts=mounts)
+    ticket(again, "a", BASE)
+    assert ticket(again, "b", BASE, TOP, OTHER).expected == other_repository
