@@ -104,6 +104,8 @@ if [ "$wanted" = test ]; then
     command -v skopeo >/dev/null || missing="$missing skopeo"
     # A shell that runs in an otherwise empty image: containers of the tests are made of it.
     [ -x /bin/busybox ] || missing="$missing busybox-static"
+    # Reports are looked at in it.
+    command -v chromium >/dev/null || missing="$missing chromium"
     # shellcheck disable=SC2086  # a list of package names
     [ -z "$missing" ] || debian 'integration testing' $missing
 fi
