@@ -9,7 +9,7 @@ Private to this collection: may change in any release.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -201,11 +201,20 @@ def _image(where: str, entry: Mapping[str, Any], is_plan: bool) -> Image:
         action=action,
         status=STATUSES[action][is_plan],
         is_referrer=entry.get("kind") == "referrer",
-        why=" ".join(filter(None, map(plain, said))),
+        why=_joined(text for text in map(plain, said) if text),
         moved=int(traffic["moved"]) if traffic else None,
         saved=int(traffic["reused"]) + int(traffic["mounted"]) if traffic else None,
         seconds=entry.get("seconds"),
     )
+
+
+def _joined(texts: Iterable[str]) -> str:
+    """One after the other: some are sentences, and some are words without an end."""
+    whole = ""
+    for text in texts:
+        between = " " if whole.endswith(".") else "; "
+        whole = f"{whole}{between}{text}" if whole else text
+    return whole
 
 
 def _pinned(address: str, digest: str) -> str:
