@@ -47,4 +47,6 @@ def test_all_are_handed_over() -> None:
     tasks = yaml.safe_load((ROLE / "tasks" / "main.yml").read_text())
     handed = next(task["stevedore.ecr.ecr_image_mirror"] for task in tasks if "stevedore.ecr.ecr_image_mirror" in task)
     expected = {name: f"{{{{ {PREFIX}{name} | default(omit) }}}}" for name in module_options()}
-    assert handed == {**expected, "images": "{{ image_mirror__images }}"}
+    # These two are made of what is given.
+    made = {"images": "{{ image_mirror__images }}", "journal": "{{ image_mirror__journal or omit }}"}
+    assert handed == {**expected, **made}
