@@ -73,7 +73,7 @@ def test_it_works_where_nothing_else_is_installed(cloud: Cloud, installed: Path,
     assert planned > 0
     first, output = run()
     assert first == planned
-    assert "WARNING" not in output
+    assert "[WARNING]" not in output
     again, _output = run()
     assert again == 0
     assert cloud.client("ecr").describe_images(repositoryName="k8s/pause")["imageDetails"]
