@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -133,11 +133,11 @@ def inside(tool: str) -> None:
         json.dump(taken, sys.stdout)
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description="The docker transport beside the usual shell loop.")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--inside", choices=TOOLS, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.inside:
         inside(options.inside)
         return
@@ -169,4 +169,4 @@ def show(results: dict[str, list[list[list[float]]]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

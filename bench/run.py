@@ -5,6 +5,7 @@ With arguments only the mirror engine is measured: bench/run.py --rounds 3 famil
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 import tempfile
@@ -17,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests" / "loopback"), str(ROOT / "tests" / "support")]
 
 import mirror  # noqa: E402
+import mirror_docker  # noqa: E402
 import mirror_ecr  # noqa: E402
 import runner_image  # noqa: E402
 
@@ -51,11 +53,14 @@ PEER_POLICY = {
 
 
 def main() -> None:
+    print(f"{os.cpu_count()} processors, of which {os.getloadavg()[0]:.1f} were busy at the start.")
     if len(sys.argv) == 1:
         lifecycles()
         mirror_ecr.main()
         print()
         runner_image.main([])
+        print()
+        mirror_docker.main([])
     print()
     mirror.main(sys.argv[1:])
 
