@@ -19,6 +19,7 @@ from mirror_server import Fault, Login, Proxy, Sparse
 from registry import OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST, Ecr, Json, descriptor, encoded, sha256
 
 from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.model import RECIPE, SOURCE_DIGEST
+from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.result import Report
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.credentials import Credentials
 from loopback.client import Cloud
 
@@ -282,8 +283,14 @@ def test_a_choice_of_platforms_is_recognised_the_next_time(ecr_scene: EcrScene) 
     scene.assert_mirrored()
 
 
+def amounts(report: Report) -> tuple[int, int]:
+    """Of images that are copied at once, which moves what they share, and which has it mounted, is not known before."""
+    of = report.totals()["bytes"]
+    return of["reused"], of["moved"] + of["mounted"]
+
+
 @pytest.mark.parametrize("mounts", ["ENABLED", "DISABLED"])
-def test_check_mode_writes_nothing_and_says_exactly_what_would_move(ecr_scene: EcrScene, mounts: str) -> None:
+def test_check_mode_writes_nothing_and_says_what_would_move(ecr_scene: EcrScene, mounts: str) -> None:
     scene = ecr_scene
     scene.ecr.put_account_setting(name="BLOB_MOUNTING", value=mounts)
     scene.image("app", "0", noise(f"{scene.prefix} base"))
@@ -298,7 +305,7 @@ def test_check_mode_writes_nothing_and_says_exactly_what_would_move(ecr_scene: E
     assert not scene.journal.exists()
     assert scene.tags().keys() == {("app", "0")}
     copied = scene.run()
-    assert planned.totals()["bytes"] == copied.totals()["bytes"]
+    assert amounts(planned) == amounts(copied)
     assert planned.repositories_created == copied.repositories_created == [scene.name("web")]
     assert [(one.destination, one.action, one.digest) for one in planned.images] == [
         (one.destination, one.action, one.digest) for one in copied.images
