@@ -31,7 +31,7 @@ from running import local_play, run_playbook  # noqa: E402
 ROUNDS = 3
 TARGET_MEGABYTES, TARGET_SECONDS = 300, 5
 NAMESPACE = "bench-sync"
-SOURCE, SOURCE_REGION = "111122223333", "us-east-1"
+SOURCE, SOURCE_REGION = "210987654321", "us-east-1"
 BASE = "loopback/python:slim"
 REQUIREMENTS = ROOT / "roles" / "codebuild_cloner" / "files" / "requirements.txt"
 
@@ -119,11 +119,18 @@ def start(cloud: FullCloud) -> tuple[float, float]:
         time.sleep(0.1)
     (task,) = ecs.describe_tasks(cluster=NAMESPACE, tasks=list(new))["tasks"]
     if task["containers"][0].get("exitCode") != 0:
-        sys.exit(str(task))
+        sys.exit(f"the task failed:\n{_log(cloud)}")
     begun = task["startedAt"].timestamp()
     job = [call["at"] for call in cloud.calls() if call["path"].endswith("/job.json")]
     registry = [call["at"] for call in cloud.calls() if call["host"].startswith(SOURCE)]
     return min(job) - begun, min(registry) - begun
+
+
+def _log(cloud: FullCloud) -> str:
+    logs = cloud.client("logs")
+    groups = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
+    events = [event for name in groups for event in logs.filter_log_events(logGroupName=name)["events"]]
+    return "\n".join(event["message"] for event in events)
 
 
 if __name__ == "__main__":
