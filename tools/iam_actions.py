@@ -29,6 +29,7 @@ SERVICES = {
     "module_utils/_jobs/locks.py": "s3",
     "module_utils/_jobs/networks.py": "ec2",
     "module_utils/_jobs/objects.py": "s3",
+    "module_utils/_jobs/results.py": "s3",
     "module_utils/_jobs/runs.py": "logs",
 }
 # Where a function asks another service than the rest of its file.
@@ -47,6 +48,7 @@ S3_ACTIONS = {
     "DeleteBucketLifecycle": "PutLifecycleConfiguration",
     "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
     "HeadObject": "GetObject",
+    "ListObjectsV2": "ListBucket",
     "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
 }
 # Everybody may ask who they are.

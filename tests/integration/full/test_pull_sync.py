@@ -20,6 +20,7 @@ from ecr_api import MANIFEST, policy, push_image
 from fargate_api import log
 from python_image import make_python_image
 
+from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.results import read_results
 from loopback.client import Cloud, FullCloud
 from running import PlaybookRun, run_playbook
 
@@ -287,6 +288,22 @@ def test_refresh_creates_nothing_and_one_trouble_stops_nothing_else(sync: Sync, 
     assert "require_match is set" in said
 
 
+def test_the_role_waits_for_a_run_and_sums_it_up(sync: Sync, scene: Scene) -> None:
+    page = sync.directory / "sync.html"
+    again = {**sync.given, "run_now": "always", "wait": True, "report_html": str(page)}
+    sync.allow()
+    run = sync.play(again)
+    assert "All 3 images can be pulled from your own ECR." in run.output
+    assert "All 3 images can be pulled from your own ECR." in page.read_text()
+    told = json.loads((sync.directory / "result.json").read_text())
+    assert told["verdict"] == "All 3 images can be pulled from your own ECR."
+    assert {(one["repository"], one["tag"]) for one in told["images"]} == {
+        ("my-app/backend", "latest"),
+        ("my-app/backend", "v1.0"),
+        ("team-b/library", "v1.2.3"),
+    }
+
+
 # ------------------------------------------------------------------ one action less
 
 
@@ -405,9 +422,10 @@ def test_an_array_covers_everything_once_and_goes_on_after_one_was_killed(sync: 
     assert [len(child["attempts"]) for child in children] == [2 if index == VICTIM else 1 for index in range(SHARDS)]
     assert {(name, tag) for name in sync_names(sync) for tag in sync.images(name)} == wanted
 
-    reports = reported(sync.cloud, made["bucket"], f"{NAMESPACE}/runs/{job}/")
-    assert len(reports) == SHARDS
-    assert Counter(one for report in reports for one in report) == Counter(dict.fromkeys(wanted, 1))
+    whole = read_results(sync.cloud.client("s3"), made["bucket"], f"{NAMESPACE}/runs/{job}/")
+    assert (whole["journals"], whole["unfinished"]) == (SHARDS, 0)
+    reported = Counter((image["repository"], image["tag"]) for image in whole["images"])
+    assert reported == Counter(dict.fromkeys(wanted, 1))
 
 
 def publish_many(ecr: Any, repository: str) -> None:
@@ -441,16 +459,3 @@ def container_of(cloud: FullCloud, index: int) -> str:
 
 def log_of(cloud: FullCloud, job: Json) -> list[str]:
     return log(cloud, f"/{NAMESPACE}/ecr-pull-sync", job["container"]["logStreamName"])
-
-
-def reported(cloud: FullCloud, bucket: str, prefix: str) -> list[list[tuple[str, str]]]:
-    """What each child has written down: the repositories and tags that it has dealt with."""
-    s3 = cloud.client("s3")
-    keys = [one["Key"] for one in s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]]
-    found = []
-    for key in keys:
-        if key.endswith("journal.jsonl"):
-            lines = s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode().splitlines()
-            images = [event for event in map(json.loads, lines) if event["event"] == "image"]
-            found.append([(event["repository"], event["tag"]) for event in images])
-    return found
