@@ -382,7 +382,7 @@ def test_two_caches_of_one_region_do_not_clash(cloud: Cloud, cache: Cache) -> No
     cache({"k8s": {"tags": {"a": "b"}}}, name="second", state="absent")
     assert policies(cloud) == [one.result["policy_name"]]
     statements = json.loads(cloud.client("ecr").get_registry_policy()["policyText"])["Statement"]
-    assert [statement["Sid"] for statement in statements] == ["PullThroughCacheConsumers"]
+    assert [statement["Sid"] for statement in statements] == ["PullThroughCacheConsumerse1555d29"]
     cloud.publish("quay.io", "a/b", "1")
     assert pull(cloud, "quay/a/b", "1") == ""
 

@@ -9,6 +9,7 @@ Private to this collection: may change in any release.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -467,8 +468,9 @@ def _consumer_statements(entries: Sequence[Entry], settings: Settings) -> list[D
 
 
 def _sid(settings: Settings) -> str:
-    """Letters and digits only, which is all that a Sid may have."""
-    return "".join(word.capitalize() for word in re.split(r"[^A-Za-z0-9]+", settings.name)) + "Consumers"
+    """Letters and digits only, which is all that a Sid may have; and another one for cache-1 than for cache1."""
+    words = "".join(word.capitalize() for word in re.split(r"[^A-Za-z0-9]+", settings.name))
+    return f"{words}Consumers{hashlib.sha256(settings.name.encode()).hexdigest()[:8]}"
 
 
 def _policy(statements: Sequence[Document]) -> Document:

@@ -211,12 +211,16 @@ class TestPolicies:
         assert len(json.dumps(policy, separators=(",", ":"))) <= 6144
         assert ("ecr:TagResource" in statement(policy, "PullThroughCache")["Action"]) == bool(tags)
 
+    def test_each_cache_has_a_statement_of_its_own(self) -> None:
+        names = ["cache-1", "cache1", "Cache-1", "cache.1"]
+        assert len({made({"quay": None}, name=name)["consumer_sid"] for name in names}) == len(names)
+
     def test_consumers_may_do_the_same(self) -> None:
         found = made({"quay": None}, cross_account_principals=[OTHER], name="cache-2.of_us")
-        assert found["consumer_sid"] == "Cache2OfUsConsumers"
+        assert found["consumer_sid"] == "Cache2OfUsConsumers50ab5d6c"
         assert found["consumer_statements"] == [
             {
-                "Sid": "Cache2OfUsConsumers",
+                "Sid": "Cache2OfUsConsumers50ab5d6c",
                 "Effect": "Allow",
                 "Principal": {"AWS": [f"arn:aws:iam::{OTHER}:root"]},
                 "Action": PULL,
@@ -387,7 +391,7 @@ class TestLeftovers:
     def test_what_may_be_there_is_listed(self) -> None:
         found = leftovers({"docker-hub/": LOGIN, "quay": None, "ROOT": {"upstream": "k8s"}}, self.settings())
         assert found == {
-            "consumer_sid": "PullThroughCacheConsumers",
+            "consumer_sid": "PullThroughCacheConsumerse1555d29",
             "gone": {
                 "rules": [{"prefix": "docker-hub"}, {"prefix": "quay"}, {"prefix": "ROOT"}],
                 "secrets": [{"name": "ecr-pullthroughcache/docker-hub"}],
