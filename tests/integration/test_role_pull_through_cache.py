@@ -572,7 +572,7 @@ def test_files_for_clients_are_what_their_clients_read(cloud: Cloud, cache: Cach
         "ROOT": {**HUB, "upstream": "docker-hub"},
         "team": {"upstream": "quay", "upstream_repository_prefix": "acme"},
     }
-    done = cache(upstreams, client_files_dir=str(clients))
+    done = cache(upstreams, client_files_dir="clients")
     assert cache(upstreams, client_files_dir=str(clients)).changed == 0
     host = cloud.registry.removeprefix("http://")
     hosts = {path.parent.name: tomllib.loads(path.read_text()) for path in clients.glob("containerd/*/hosts.toml")}
