@@ -12,7 +12,7 @@ version_added: 0.1.0
 short_description: Read what a run of a scheduled job has done to images
 description:
   - Puts together what all parts of a run have left in Amazon S3, such as the children of an array of AWS Batch.
-  - What it returns is what M(stevedore.ecr.ecr_image_mirror) returns, so that M(stevedore.ecr.mirror_report) can sum it up.
+  - What it returns is what M(stevedore.ecr.ecr_image_mirror) returns. M(stevedore.ecr.mirror_report) can sum it up.
 author:
   - Contributors to the stevedore.ecr project (!UNKNOWN)
 options:
@@ -68,7 +68,7 @@ images:
   type: list
   elements: dict
 rate_limit:
-  description: As RV(stevedore.ecr.ecr_image_mirror#module:rate_limit), as the part of the run saw it that saw least left.
+  description: As RV(stevedore.ecr.ecr_image_mirror#module:rate_limit), of the part of the run that saw least left.
   returned: success
   type: dict
 journals:

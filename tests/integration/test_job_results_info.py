@@ -66,6 +66,7 @@ def test_each_permission_is_needed(cloud: Cloud, module: Module, action: str) ->
     allowed = [
         {"Effect": "Allow", "Action": one, "Resource": resource} for one, resource in ACTIONS.items() if one != action
     ]
-    result = module("job_results_info", {"bucket": BUCKET, "prefix": PREFIX}, credentials=cloud.role("operator", allowed))
+    operator = cloud.role("operator", allowed)
+    result = module("job_results_info", {"bucket": BUCKET, "prefix": PREFIX}, credentials=operator)
     assert result.failed
     assert action in result.msg

@@ -43,18 +43,22 @@ def _lines(client: Any, bucket: str, key: str) -> list[Mapping[str, Any]]:
 
 
 def union(journals: Iterable[list[Mapping[str, Any]]]) -> dict[str, Any]:
-    """All images; of each registry, the quota of whoever saw least of it left; and how many journals have no end. Pure."""
+    """All images, the quotas of whoever saw least of them left, and how many journals have no end. Pure."""
     images: list[dict[str, Any]] = []
     limits: dict[str, Mapping[str, Any]] = {}
     unfinished = 0
     for journal in journals:
         last = list(_last_run(journal))
-        images += [{k: v for k, v in line.items() if k not in _OF_THE_LINE} for line in last if line["event"] == "image"]
+        images += [_image(line) for line in last if line["event"] == "image"]
         ends = [line for line in last if line["event"] == "end"]
         unfinished += not ends
         for registry, limit in (found for end in ends for found in end["rate_limit"].items()):
             limits[registry] = min(limits.get(registry, limit), limit, key=_remaining)
     return {"images": images, "rate_limit": limits, "unfinished": unfinished}
+
+
+def _image(line: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in line.items() if key not in _OF_THE_LINE}
 
 
 def _last_run(journal: list[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:

@@ -167,8 +167,8 @@ class Client:
         request = self._blob_request("GET", ref, blob.digest)
 
         def open_at(offset: int) -> Answer:
-            headers = {"Range": f"bytes={offset}-"} if offset else {}
-            answer = self._call(replace(request, headers=headers), _pull(ref), self._http.open)
+            asked = replace(request, headers={"Range": f"bytes={offset}-"}) if offset else request
+            answer = self._call(asked, _pull(ref), self._http.open)
             return self._expected(answer, request, 200, 206) if offset else self._expected(answer, request, 200)
 
         return BlobReader(open_at, request, self._http, blob.digest, blob.size)
@@ -179,8 +179,8 @@ class Client:
         None if it did; where it would not, a session to upload the blob with.
         """
         query = urlencode({"mount": str(digest), "from": source_repository})
-        request = self._upload_request(ref, f"?{query}", f"mount {digest} from {source_repository} in {ref.name}")
-        request = replace(request, what="mount")
+        doing = f"mount {digest} from {source_repository} in {ref.name}"
+        request = self._upload_request(ref, f"?{query}", doing, what="mount")
         answer = self._fetch(request, _push(ref) | need(source_repository, PULL), MAX_ERROR_BYTES)
         if answer.status == 201:
             return None
@@ -207,8 +207,8 @@ class Client:
         identifier = ref.tag or str(digest)
         path = f"/v2/{ref.repository}/manifests/{identifier}"
         doing = f"push the manifest of {ref}"
-        request = self._request(ref.registry, ref.repository, "PUT", path, "manifest", doing)
-        request = replace(request, headers={"Content-Type": media_type}, body=raw)
+        headers = {"Content-Type": media_type}
+        request = self._request(ref.registry, ref.repository, "PUT", path, "manifest", doing, headers=headers, body=raw)
         _check_digest(request, ref.digest, digest)
         answer = self._fetch(request, _push(ref), MAX_ERROR_BYTES)
         if answer.status in (400, 404) and b"MANIFEST_BLOB_UNKNOWN" in answer.body:
@@ -240,8 +240,8 @@ class Client:
         """What refers to a manifest, such as signatures: by the registry's own list, else by the tag that stands in."""
         doing = f"list the referrers of {ref.name}@{digest}"
         path = f"/v2/{ref.repository}/referrers/{digest}"
-        request = self._request(ref.registry, ref.repository, "GET", path, "referrers", doing)
-        request = replace(request, headers={"Accept": manifest.OCI_INDEX})
+        headers = {"Accept": manifest.OCI_INDEX}
+        request = self._request(ref.registry, ref.repository, "GET", path, "referrers", doing, headers=headers)
         found: list[Descriptor] = []
         for answer in self._pages(request, _pull(ref), manifest.MAX_MANIFEST_BYTES):
             if not found and not _lists_referrers(answer):
@@ -290,10 +290,9 @@ class Client:
     def _upload_put(self, ref: Reference, blob: Descriptor, session: UploadSession) -> Request:
         joint = "&" if urlsplit(session.url).query else "?"
         url = f"{session.url}{joint}{urlencode({'digest': str(blob.digest)})}"
-        request = self._request(
-            ref.registry, ref.repository, "PUT", url, "upload", f"upload {blob.digest} to {ref.name}"
-        )
-        return replace(request, headers={"Content-Type": "application/octet-stream", "Content-Length": str(blob.size)})
+        doing = f"upload {blob.digest} to {ref.name}"
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(blob.size)}
+        return self._request(ref.registry, ref.repository, "PUT", url, "upload", doing, headers=headers)
 
     def _pieces(self, content: Readable, blob: Descriptor, request: Request) -> Iterator[bytes]:
         left = blob.size
@@ -342,7 +341,9 @@ class Client:
         auth = self._registry(request.registry).auth
         for _attempt in range(_LOGIN_ATTEMPTS):
             with auth.introduced():
-                request = replace(request, authorization=auth.header(wanted))
+                shown = auth.header(wanted)
+                if shown != request.authorization:
+                    request = replace(request, authorization=shown)
                 answer = exchange(request)
                 again = answer.status in (401, 403) and self._refused(request.registry, wanted, request, answer)
             if not again:
@@ -385,23 +386,24 @@ class Client:
     def _manifest_request(self, method: str, ref: Reference) -> Request:
         path = f"/v2/{ref.repository}/manifests/{ref.identifier}"
         doing = f"read the manifest of {ref}"
-        request = self._request(ref.registry, ref.repository, method, path, "manifest", doing)
-        return replace(request, headers={"Accept": manifest.ACCEPT})
+        headers = {"Accept": manifest.ACCEPT}
+        return self._request(ref.registry, ref.repository, method, path, "manifest", doing, headers=headers)
 
     def _blob_request(self, method: str, ref: Reference, digest: Digest) -> Request:
         path = f"/v2/{ref.repository}/blobs/{digest}"
         return self._request(ref.registry, ref.repository, method, path, "blob", f"read {digest} from {ref.name}")
 
-    def _upload_request(self, ref: Reference, query: str, doing: str) -> Request:
-        path = f"/v2/{ref.repository}/blobs/uploads/{query}"
-        request = self._request(ref.registry, ref.repository, "POST", path, "upload", doing)
-        return replace(request, headers={"Content-Length": "0"})
+    def _upload_request(self, ref: Reference, query: str, doing: str, *, what: str = "upload") -> Request:
+        path, headers = f"/v2/{ref.repository}/blobs/uploads/{query}", {"Content-Length": "0"}
+        return self._request(ref.registry, ref.repository, "POST", path, what, doing, headers=headers)
 
-    def _request(self, registry: str, repository: str, method: str, target: str, what: str, doing: str) -> Request:
-        """`target` is a path at the registry, or a whole URL."""
+    def _request(
+        self, registry: str, repository: str, method: str, target: str, what: str, doing: str, **more: Any
+    ) -> Request:
+        """`target` is a path at the registry, or a whole URL; `more` is of the Request."""
         known = self._registry(registry)
         url = f"{known.endpoint}{target}" if target.startswith("/") else target
-        return Request(method, url, registry, what, doing, repository=repository, ca_bundle=known.ca_bundle)
+        return Request(method, url, registry, what, doing, repository=repository, ca_bundle=known.ca_bundle, **more)
 
     def _registry(self, name: str) -> _Registry:
         with self._lock:

@@ -156,6 +156,7 @@ class Http:
         self.now, self._sleep = now, sleep
         self._lock = threading.Lock()
         self._managers: dict[tuple[str, str], urllib3.PoolManager] = {}
+        self._pools: dict[tuple[str, str, str], urllib3.HTTPConnectionPool] = {}
         self._limits: dict[str, RateLimit] = {}
         self._proxies = urllib.request.getproxies()
 
@@ -187,6 +188,7 @@ class Http:
             for manager in self._managers.values():
                 manager.clear()
             self._managers.clear()
+            self._pools.clear()
 
     def _persist(self, request: Request, attempt: Callable[[], Answer]) -> Answer:
         trial = self.trial()
@@ -270,9 +272,13 @@ class Http:
         return Answer(response.status, response.headers, url, request.authorization, content[:limit])
 
     def _pool(self, url: str, request: Request) -> tuple[urllib3.HTTPConnectionPool, str]:
-        """Where to ask, and what to ask for there. To ask the manager itself would take the URL apart twice more."""
+        """Where to ask, and what to ask for there. To ask a manager takes as long as to ask a registry that is near."""
         parts = urlsplit(url)
-        pool = self._manager(url, request).connection_from_url(f"{parts.scheme}://{parts.netloc}")
+        key = (parts.scheme, parts.netloc, request.ca_bundle)
+        pool = self._pools.get(key)
+        # A manager closes the pools that were not used for longest, if there are many.
+        if pool is None or pool.pool is None:
+            pool = self._pools[key] = self._manager(url, request).connection_from_url(f"{key[0]}://{key[1]}")
         if pool.proxy and parts.scheme == "http":
             return pool, url
         return pool, f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"

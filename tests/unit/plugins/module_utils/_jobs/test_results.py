@@ -30,7 +30,8 @@ def test_the_quota_is_that_of_whoever_saw_least_left() -> None:
 
 
 def test_of_attempts_in_one_file_only_the_last_counts() -> None:
-    found = union([[line("start"), line("image", tag="1"), line("start", "b"), line("image", "b", tag="2"), end(1, "b")]])
+    first = [line("start"), line("image", tag="1")]
+    found = union([[*first, line("start", "b"), line("image", "b", tag="2"), end(1, "b")]])
     assert found["images"] == [{"tag": "2"}]
 
 

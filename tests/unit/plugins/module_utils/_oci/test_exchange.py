@@ -209,6 +209,14 @@ def test_a_silent_registry_is_given_up(
     assert len(clock.slept) == 1
 
 
+def test_connections_that_were_closed_for_many_others_are_made_again(client: Client, ref: Reference) -> None:
+    client.head_manifest(ref)
+    # As urllib3 does with those that were not used for longest.
+    for manager in client._http._managers.values():
+        manager.clear()
+    assert client.head_manifest(ref).digest == DIGEST
+
+
 def test_every_answer_is_counted(registry: FakeRegistry, client: Client, ref: Reference, counters: Counters) -> None:
     registry.on("GET", "manifests", answer(503))
     client.get_manifest(ref)
