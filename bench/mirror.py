@@ -28,7 +28,8 @@ from mirror_corpora import CORPORA, Corpus, Image, change  # noqa: E402
 from pushing import Pusher  # noqa: E402
 
 ROUNDS = 5
-ENGINE, LIMIT = "stevedore", "limit"
+# The limit with one thread, and with as many as the engine has.
+ENGINE, LIMIT, SERIAL = "stevedore", "limit", "limit, 1 by 1"
 DELAY = 0.02
 # Which runs of a corpus say something.
 PHASES = {
@@ -92,9 +93,9 @@ def crane(scene: Scene) -> list[str]:
     return ["sh", "-ec", "\n".join(copies)]
 
 
-def limit(scene: Scene, copies: list[dict[str, object]] | None) -> list[str]:
+def limit(scene: Scene, copies: list[dict[str, object]] | None, threads: int) -> list[str]:
     """To make the copies, or to ask both sides for each tag."""
-    plan: dict[str, object] = {"source": scene.source, "destination": scene.destination}
+    plan: dict[str, object] = {"source": scene.source, "destination": scene.destination, "threads": threads}
     plan |= {"copies": copies} if copies else {"heads": [[i.repository, i.tag] for i in scene.images]}
     file = scene.directory / "plan.json"
     file.write_text(json.dumps(plan))
@@ -145,11 +146,11 @@ class Bench:
         pusher = Pusher(source.url)
         copies = copies_of(pusher, self._corpus.images)
         with contextlib.ExitStack() as stack:
-            tools = [LIMIT, ENGINE, *self._peers]
+            tools = [LIMIT, SERIAL, ENGINE, *self._peers]
             destinations = {tool: stack.enter_context(DockerRegistry(self._directory)) for tool in tools}
             for tool, destination in destinations.items():
                 self._run("full", tool, source, destination, copies)
-                if "no-op" in self._phases:
+                if "no-op" in self._phases and tool != SERIAL:
                     self._run("no-op", tool, source, destination, None)
             if "no-op, 20 ms" in self._phases:
                 with delayed(source.host) as there, delayed(destinations[ENGINE].host) as here:
@@ -173,7 +174,8 @@ class Bench:
     ) -> None:
         addresses = there or source.host, here or destination.host
         scene = Scene(self._corpus.images, *addresses, destination.directory, self._parallel)
-        command = limit(scene, copies) if tool == LIMIT else {**self._peers, ENGINE: engine}[tool](scene)
+        threads = {LIMIT: self._parallel, SERIAL: 1}.get(tool)
+        command = limit(scene, copies, threads) if threads else {**self._peers, ENGINE: engine}[tool](scene)
         self.results[phase].setdefault(tool, []).append(measure(tool, command, source, destination))
 
 
@@ -204,7 +206,7 @@ def show(corpus: Corpus, results: dict[str, dict[str, list[Measured]]]) -> None:
         ours = statistics.median(run.seconds for run in by_tool[ENGINE])
         for tool in by_tool.keys() - {ENGINE, LIMIT}:
             theirs = statistics.median(run.seconds for run in by_tool[tool])
-            print(f"  {ENGINE} is {theirs / ours:.1f} times as fast as {tool}")
+            print(f"  {ENGINE} takes {ours / theirs:.2f} times as long as {tool}, and is {theirs / ours:.1f} times as fast")
 
 
 def roomy_directory() -> Path | None:

@@ -3,8 +3,8 @@
     mirror_limit.py PLAN
 
 PLAN is JSON: source and destination as host:port, and `copies`, a list of manifests with their blobs. Each blob moves
-once and is mounted where it is needed again. With `heads` it only asks both sides for every tag, over one connection
-each.
+once and is mounted where it is needed again, by so many `threads`. With `heads` it only asks both sides for every tag,
+over one connection each.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-THREADS = 8
 CHUNK = 1 << 20
 ACCEPT = {
     "Accept": "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
@@ -92,16 +91,17 @@ def main() -> None:
             if origins.setdefault(digest, copy["repository"]) != copy["repository"]:
                 mounts.add((copy["repository"], digest, origins[digest]))
             moves.append((origins[digest], digest))
-    each(limit.move, dict.fromkeys(moves))
-    each(limit.mount, sorted(mounts))
+    threads = plan.get("threads", 1)
+    each(threads, limit.move, dict.fromkeys(moves))
+    each(threads, limit.mount, sorted(mounts))
     # Children first: an index comes after what it lists.
     for is_index in (False, True):
         some = [copy for copy in plan.get("copies", []) if copy["is_index"] == is_index]
-        each(limit.publish, [(copy["repository"], copy["reference"], copy["reference"]) for copy in some])
+        each(threads, limit.publish, [(copy["repository"], copy["reference"], copy["reference"]) for copy in some])
 
 
-def each(work: Callable[..., None], items: Iterable[tuple[str, ...]]) -> None:
-    with ThreadPoolExecutor(THREADS) as pool:
+def each(threads: int, work: Callable[..., None], items: Iterable[tuple[str, ...]]) -> None:
+    with ThreadPoolExecutor(threads) as pool:
         list(pool.map(lambda item: work(*item), items))
 
 
