@@ -206,7 +206,9 @@ def show(corpus: Corpus, results: dict[str, dict[str, list[Measured]]]) -> None:
         ours = statistics.median(run.seconds for run in by_tool[ENGINE])
         for tool in by_tool.keys() - {ENGINE, LIMIT}:
             theirs = statistics.median(run.seconds for run in by_tool[tool])
-            print(f"  {ENGINE} takes {ours / theirs:.2f} times as long as {tool}, and is {theirs / ours:.1f} times as fast")
+            print(
+                f"  {ENGINE} takes {ours / theirs:.2f} times as long as {tool}, and is {theirs / ours:.1f} times as fast"
+            )
 
 
 def roomy_directory() -> Path | None:

@@ -43,7 +43,7 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._transport.registry_
 )
 from loopback.client import FullCloud  # noqa: E402
 
-ROUNDS = 3
+ROUNDS = 5
 ABOUT = "20 repositories x 3 tags on a shared 60 MB base, full copies and copies of nothing new"
 
 

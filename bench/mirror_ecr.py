@@ -6,10 +6,11 @@ bench/mirror_ecr.py [--rounds N]
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
+import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,14 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests" / "loopback"), str(ROOT / "tests" / "support")]
 
 from docker_registry import DockerRegistry  # noqa: E402
-from mirror import ENGINE, Scene, engine, measure, roomy_directory  # noqa: E402
+from mirror import BENCH, ENGINE, Scene, engine, measure, roomy_directory  # noqa: E402
 from mirror_corpora import Corpus, many  # noqa: E402
 from pushing import Pusher  # noqa: E402
 
 from loopback.client import Cloud  # noqa: E402
-from running import local_play, run_playbook  # noqa: E402
+from running import local_play, playbook_command, playbook_environment  # noqa: E402
 
-ROUNDS = 3
+ROUNDS = 5
 MODULE = ROOT / "plugins" / "modules" / "ecr_image_mirror.py"
 
 
@@ -43,7 +44,7 @@ def main(rounds: int = ROUNDS) -> None:
     with Cloud() as cloud, DockerRegistry(roomy_directory()) as source:
         corpus = many(Pusher(source.url))
         alone = statistics.median(engine_alone(source, corpus) for _round in range(rounds))
-        idle = statistics.median(play(cloud, {"ansible.builtin.meta": "noop"}) for _round in range(rounds))
+        idle = [play(cloud, {"ansible.builtin.meta": "noop"}) for _round in range(rounds)]
         first, second, asked = [], [], Counter[str]()
         for _round in range(rounds):
             cloud.reset()
@@ -52,11 +53,12 @@ def main(rounds: int = ROUNDS) -> None:
             source.requests()
             second.append(play(cloud, task(source.host, corpus)))
             asked = Counter(call["op"] or f"{call['method']} {call['path'].split('/')[1]}" for call in cloud.calls())
-    print(f"\n300 tags in 3 repositories into the loopback ECR, by a playbook, medians of {rounds} rounds, seconds:")
-    print(f"  all of them:                          {statistics.median(first):6.2f}")
-    print(f"  no-op:                                {statistics.median(second):6.2f}")
-    print(f"  the engine's no-op between registries:{alone:6.2f}")
-    print(f"  a playbook that does nothing:         {idle:6.2f}")
+    print(f"\n300 tags in 3 repositories into the loopback ECR, by a playbook, medians of {rounds} rounds:")
+    print(f"  {'':38}{'s':>8}{'peak MB':>9}")
+    for name, taken in (("all of them", first), ("no-op", second), ("a playbook that does nothing", idle)):
+        seconds, memory = (statistics.median(column) for column in zip(*taken, strict=True))
+        print(f"  {name:38}{seconds:8.2f}{memory:9.0f}")
+    print(f"  {'the no-op of the engine alone':38}{alone:8.2f}")
     print(f"  requests of the no-op: {', '.join(f'{count} {name}' for name, count in sorted(asked.items()))}")
 
 
@@ -68,14 +70,18 @@ def engine_alone(source: DockerRegistry, corpus: Corpus) -> float:
         return measure(ENGINE, engine(scene), source, destination).seconds
 
 
-def play(cloud: Cloud, what: dict[str, Any]) -> float:
+def play(cloud: Cloud, what: dict[str, Any]) -> tuple[float, float]:
+    """Seconds, and the MB of the largest process."""
     with tempfile.TemporaryDirectory() as name:
-        started = time.perf_counter()
-        done = run_playbook(local_play(what), directory=Path(name), environment=cloud.environment())
-        seconds = time.perf_counter() - started
-    if done.status:
-        sys.exit(done.output)
-    return seconds
+        playbook, taken = Path(name, "playbook.yml"), Path(name, "taken")
+        playbook.write_text(json.dumps(local_play(what)))
+        measured = [sys.executable, "-I", "-S", str(BENCH / "measured.py"), str(taken), *playbook_command(playbook)]
+        environment = playbook_environment(Path(name), cloud.environment())
+        done = subprocess.run(measured, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.exit(done.stdout + done.stderr)
+        found = json.loads(taken.read_text())
+    return found["seconds"], found["memory"]
 
 
 if __name__ == "__main__":
