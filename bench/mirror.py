@@ -207,7 +207,7 @@ def show(corpus: Corpus, results: dict[str, dict[str, list[Measured]]]) -> None:
         for tool in by_tool.keys() - {ENGINE, LIMIT}:
             theirs = statistics.median(run.seconds for run in by_tool[tool])
             print(
-                f"  {ENGINE} takes {ours / theirs:.2f} times as long as {tool}, and is {theirs / ours:.1f} times as fast"
+                f"  {ENGINE} takes {ours / theirs:.2f} of the time of {tool}, and is {theirs / ours:.1f} times as fast"
             )
 
 
