@@ -51,7 +51,7 @@ unit: setup-dev
 
 integration: setup-test
 	@echo '== Integration tests on the loopback cloud'
-	@$(PYTHON) -m pytest tests/integration --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	@$(PYTHON) -m pytest tests/integration --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 15
 
 docs: setup-dev
 	@tools/docs.sh

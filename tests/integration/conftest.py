@@ -12,6 +12,14 @@ from loopback.client import Cloud
 from running import ModuleResult, PlaybookRun, run_module, run_playbook
 
 
+# Begun last, it would keep one processor busy for minutes when all others have ended.
+LONGEST = "test_role_pull_through_cache.py"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name != LONGEST)
+
+
 @pytest.fixture(scope="session")
 def light_cloud() -> Iterator[Cloud]:
     with Cloud() as cloud:
