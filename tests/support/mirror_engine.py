@@ -56,10 +56,11 @@ class Impatience:
 
 @dataclass
 class Engine:
-    """`logins` by registry. `read` is how long a silent registry is waited for, in real seconds."""
+    """`logins` by registry. `connect` and `read` are how long a silent registry is waited for, in real seconds."""
 
     logins: Mapping[str, CredentialSource] = field(default_factory=dict)
     clock: Impatience = field(default_factory=Impatience)
+    connect: float = 10.0
     read: float = 20.0
     parallel: int = 4
 
@@ -81,7 +82,7 @@ class Engine:
     def _client(self, aws: Mapping[str, RegistryLogin] | None = None) -> Client:
         logins = {**self.logins, **{host: login.credentials for host, login in (aws or {}).items()}}
         settings = {host: RegistrySettings(credentials=source) for host, source in logins.items()}
-        patience = Patience(read=self.read)
+        patience = Patience(connect=self.connect, read=self.read)
         counters = RequestCounters(aws or {})
         http = Http(connections=32, patience=patience, observer=counters, now=self.clock.now, sleep=self.clock.sleep)
         return Client(settings, http=http)

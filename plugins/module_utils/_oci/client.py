@@ -60,6 +60,8 @@ _MAX_TAGS = 250_000
 _MAX_REFERRERS = 10_000
 _MAX_TAG = 300
 _LOGIN_ATTEMPTS = 3
+# What is sent at a time, so small that slow networks are done with it before they are given up.
+_SENT = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -294,7 +296,7 @@ class Client:
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(blob.size)}
         return self._request(ref.registry, ref.repository, "PUT", url, "upload", doing, headers=headers)
 
-    def _pieces(self, content: Readable, blob: Descriptor, request: Request) -> Iterator[bytes]:
+    def _pieces(self, content: Readable, blob: Descriptor, request: Request) -> Iterator[memoryview]:
         left = blob.size
         while left:
             piece = content.read(min(CHUNK, left))
@@ -302,7 +304,8 @@ class Client:
                 raise request.failure(f"the content ends {left} bytes before its size of {blob.size}", DigestMismatch)
             left -= len(piece)
             self._http.moved(request.registry, sent=len(piece))
-            yield piece
+            view = memoryview(piece)
+            yield from (view[start : start + _SENT] for start in range(0, len(view), _SENT))
 
     def _begin_upload(self, ref: Reference) -> UploadSession:
         request = self._upload_request(ref, "", f"begin an upload to {ref.name}")

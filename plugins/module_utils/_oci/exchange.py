@@ -175,9 +175,11 @@ class Http:
         """The answer with its body still to be read, unless it is an error."""
         return self._persist(request, lambda: self._opened(request))
 
-    def send(self, request: Request, content: Iterable[bytes]) -> Answer:
+    def send(self, request: Request, content: Iterable[bytes | memoryview]) -> Answer:
         """One attempt, since the content cannot be sent again; urllib3's errors are the caller's to judge."""
-        response = self._once(request, request.url, content)
+        # urllib3 lets each piece take as long as connecting may.
+        patience = urllib3.Timeout(connect=self._patience.read, read=self._patience.read)
+        response = self._once(request, request.url, content, patience)
         return self._whole(request, response, request.url, MAX_ERROR_BYTES)
 
     def moved(self, registry: str, *, received: int = 0, sent: int = 0) -> None:
@@ -211,8 +213,9 @@ class Http:
     def _follow(self, request: Request) -> tuple[BaseHTTPResponse, str]:
         """Ask, and follow redirects of what only reads. The credential stays with the origin that it is for."""
         url = request.url
+        patience = urllib3.Timeout(connect=self._patience.connect, read=self._patience.read)
         for _hop in range(_MAX_REDIRECTS + 1):
-            response = self._once(request, url, request.body or None)
+            response = self._once(request, url, request.body or None, patience)
             location = response.headers.get("location", "")
             if response.status not in _REDIRECTS or not location:
                 return response, url
@@ -224,7 +227,9 @@ class Http:
             url = next_url(request, url, location)
         raise _broken(request, f"it redirects more than {_MAX_REDIRECTS} times")
 
-    def _once(self, request: Request, url: str, body: bytes | Iterable[bytes] | None) -> BaseHTTPResponse:
+    def _once(
+        self, request: Request, url: str, body: bytes | Iterable[Any] | None, patience: urllib3.Timeout
+    ) -> BaseHTTPResponse:
         headers = {"User-Agent": "stevedore.ecr", **request.headers}
         own = url == request.url or realm.origin(url) == realm.origin(request.url)
         if request.authorization and own:
@@ -244,7 +249,7 @@ class Http:
             preload_content=False,
             decode_content=False,
             enforce_content_length=True,
-            timeout=urllib3.Timeout(connect=self._patience.connect, read=self._patience.read),
+            timeout=patience,
         )
         if own:
             self._note_limit(request.registry, response.headers)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
@@ -105,6 +106,19 @@ def test_what_passes_is_got_over(scene: RegistryScene, name: str) -> None:
     if "with Retry-After" in name:
         assert len([seconds for seconds in scene.engine.clock.slept if 17 <= seconds < 19]) == 2
         assert len([seconds for seconds in scene.engine.clock.slept if 23 <= seconds < 25]) == 2
+    scene.assert_mirrored()
+
+
+def test_a_slow_destination_is_waited_for_while_content_is_sent(scene: RegistryScene) -> None:
+    """For longer than a connection to it may take; and it is sent nothing twice."""
+    # More than the machine's buffers take in before anybody reads.
+    scene.image("app", "1", noise(f"{scene.prefix} large", 10_000_000))
+    scene.engine.connect = 0.2
+    slow = Fault("PUT", UPLOAD, times=-1, call=lambda _seen: time.sleep(0.5))
+    scene.outward.faults.append(slow)
+    report = scene.run()
+    assert not failed(report)
+    assert slow.seen == 2
     scene.assert_mirrored()
 
 

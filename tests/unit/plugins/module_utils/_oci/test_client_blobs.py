@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
@@ -23,6 +23,7 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._oci.errors import (
     Unauthorized,
     Unreachable,
 )
+from ansible_collections.stevedore.ecr.plugins.module_utils._oci.exchange import Http
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.manifest import Descriptor
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.reference import Reference
 from ansible_collections.stevedore.ecr.tests.unit.support.fake_clock import FakeClock
@@ -283,6 +284,24 @@ def test_an_upload_is_two_requests(client: Client, new: Reference, registry: Fak
     assert "transfer-encoding" not in put.headers
     assert (source.opened, source.closed) == (1, 1)
     assert counters.sent[registry.host] == len(CONTENT)
+
+
+def test_content_is_sent_in_pieces_that_slow_networks_can_take(
+    client: Client, new: Reference, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them has its time."""
+    sizes: list[int] = []
+    send = Http.send
+
+    def measured(content: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+        for piece in content:
+            sizes.append(len(piece))
+            yield piece
+
+    monkeypatch.setattr(Http, "send", lambda http, request, content: send(http, request, measured(content)))
+    client.upload_blob(new, BLOB, Source())
+    assert registry.blobs["team/new", str(BLOB.digest)] == CONTENT
+    assert sizes == [MIB // 4] * 8 + [12_345]
 
 
 def test_an_empty_blob_is_uploaded(client: Client, new: Reference, registry: FakeRegistry) -> None:
