@@ -275,7 +275,8 @@ class Client:
             request = replace(request, authorization=self._registry(ref.registry).auth.header(wanted))
         with closing(open_content()) as content:
             try:
-                answer = self._http.send(request, self._pieces(content, blob, request))
+                with trial.under_way():
+                    answer = self._http.send(request, self._pieces(content, blob, request))
             except HTTPError as error:
                 if not trial.again(None):
                     raise unreachable(request, error) from error

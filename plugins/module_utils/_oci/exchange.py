@@ -15,7 +15,8 @@ import ssl
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urljoin, urlsplit
@@ -97,7 +98,10 @@ class Patience:
 
 
 class Trial:
-    """The attempts at one thing. Being told to wait does not count as one, but takes of the time."""
+    """The attempts at one thing. Being told to wait does not count as one, but takes of the time.
+
+    Content may take as long as it does: what goes by while it is `under_way` is not waited.
+    """
 
     def __init__(self, patience: Patience, now: Callable[[], float], sleep: Callable[[float], None]) -> None:
         self._patience, self._now, self._sleep = patience, now, sleep
@@ -120,6 +124,14 @@ class Trial:
             return False
         self._sleep(delay)
         return True
+
+    @contextmanager
+    def under_way(self) -> Iterator[None]:
+        begun = self._now()
+        try:
+            yield
+        finally:
+            self._deadline += self._now() - begun
 
     def _delay(self, asked: float | None) -> float:
         """What was asked for and a little more, so that not all threads return at the same moment."""

@@ -383,6 +383,22 @@ def test_an_upload_that_fails_is_begun_again(
     assert len(clock.slept) == 2
 
 
+@pytest.mark.parametrize("act", [reset, answer(503)])
+def test_an_upload_that_fails_late_is_begun_again_too(
+    client: Client, new: Reference, registry: FakeRegistry, clock: FakeClock, act: Callable[..., None]
+) -> None:
+    """The time that content takes is not time that a registry in trouble is waited for."""
+
+    class Slow(Source):
+        def read(self, amount: int, /) -> bytes:
+            clock.time += 100
+            return super().read(amount)
+
+    registry.on("PUT", "uploads", *4 * [act])
+    client.upload_blob(new, BLOB, Slow())
+    assert registry.blobs["team/new", str(BLOB.digest)] == CONTENT
+
+
 def test_an_upload_whose_answer_was_lost_is_not_sent_twice(
     client: Client, new: Reference, registry: FakeRegistry
 ) -> None:
