@@ -209,7 +209,8 @@ options:
     description:
       - Lines of a Dockerfile to add to each image, without C(FROM).
       - Lines that only change configuration, such as C(ENV), C(LABEL), C(USER), C(WORKDIR) and C(CMD), need no engine
-        and are applied for all platforms. Others, such as C(RUN) and C(COPY), are built by a Docker Engine.
+        and are applied for all platforms. Others, such as C(RUN) and C(COPY), are built by a Docker Engine, which gets
+        the logins for the registries that C(COPY --from) names, and no others.
       - The copy is made again when the source or the lines have changed.
     type: list
     elements: str

@@ -65,6 +65,7 @@ notes:
     and C(ecr:PutImage).
   - An image to build upon is not looked at again as long as its name is the same. Name it by a digest or by a whole
     version, and change that.
+  - The Docker Engine is sent the logins that Docker keeps on this host, as C(docker build) does.
 requirements:
   - The Python package C(docker), where there is something to build.
 seealso:

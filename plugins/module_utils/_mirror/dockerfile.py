@@ -111,6 +111,11 @@ def needs_buildkit(instructions: Iterable[Instruction]) -> str:
     return ""
 
 
+def copied_from(instructions: Iterable[Instruction]) -> set[str]:
+    """The images that files are taken from."""
+    return {one.flag("from") for one in instructions if one.name == "COPY"} - {""}
+
+
 def recipe_of(lines: Sequence[str]) -> str:
     """How the lines appear in a recipe."""
     return f"dockerfile=sha256:{hashlib.sha256(_joined(lines)).hexdigest()}"

@@ -9,8 +9,10 @@ Private to this collection: may change in any release.
 
 from __future__ import annotations
 
+import base64
 import getpass
 import io
+import json
 import os
 import re
 import sys
@@ -19,12 +21,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 try:
     import docker
+    from docker.credentials.errors import StoreError
     from docker.errors import APIError, DockerException, ImageNotFound, StreamParseError
     from docker.utils import kwargs_from_env
     from requests.exceptions import RequestException
@@ -38,8 +41,10 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.model import
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.credentials import Credentials
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.errors import InvalidPlatformError
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.platform import Platform
+from ansible_collections.stevedore.ecr.plugins.module_utils._oci.reference import DOCKER_HUB
 
 WITHOUT_ENGINE = "transport: direct needs no engine"
+_HUB_KEY = "https://index.docker.io/v1/"
 _DEFAULT_HOST = "unix:///var/run/docker.sock"
 # Between two signs of life. A registry may take its time to accept a layer of some gigabytes.
 _SECONDS = 900
@@ -55,6 +60,10 @@ _TRANSIENT = re.compile(
 )
 _FULL = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 _REMEDIES = (
+    (
+        r"docker-credential-",
+        "It keeps Docker's logins on this machine: mend it, or take it out of Docker's config.json.",
+    ),
     (
         _FULL.pattern,
         "The disk of the engine is full: docker system df tells of what, docker system prune makes room; "
@@ -186,10 +195,18 @@ class Engine:
         files: Mapping[str, bytes] | None = None,
         arguments: Mapping[str, str] | None = None,
         platform: str = "",
+        logins: Mapping[str, Credentials] | None = None,
     ) -> None:
-        """Builds with these files for its context. Leaves nothing behind if that fails."""
+        """Builds with these files for its context. Leaves nothing behind if that fails.
+
+        `logins` by registry are for the images that it names and that have to be pulled. Without them, all that Docker
+        keeps on this machine are sent, as docker build does.
+        """
         before, log, steps = self.inventory(), deque[str](maxlen=_LOG_LINES), deque[str](maxlen=1)
-        with self._asked(f"build {name}") as api:
+        with self._asked(f"build {name}"), closing(self._connect()) as api:
+            if logins is not None:
+                # There is no other way to keep it from sending all of them.
+                api._set_auth_headers = lambda headers: headers.update(_registry_config(logins))
             answer = api.build(
                 fileobj=_context({**(files or {}), "Dockerfile": dockerfile}),
                 custom_context=True,
@@ -274,7 +291,7 @@ class Engine:
             raise self._failure(doing, str(error.explanation or error), credentials) from error
         except (RequestException, HTTPError, OSError) as error:
             raise EngineError(_why_not_reached(self._where, error)) from error
-        except (DockerException, StreamParseError) as error:
+        except (DockerException, StreamParseError, StoreError) as error:
             raise self._failure(doing, str(error), credentials) from error
 
     def _connected(self) -> Any:
@@ -342,6 +359,14 @@ def _auth(credentials: Credentials | None) -> dict[str, str]:
         "registrytoken": credentials.registry_token,
     }
     return {name: value for name, value in found.items() if value}
+
+
+def _registry_config(logins: Mapping[str, Credentials]) -> dict[str, str]:
+    """The header of a build. Docker Hub has a name of its own there."""
+    if not logins:
+        return {}
+    named = {_HUB_KEY if host == DOCKER_HUB else host: _auth(credentials) for host, credentials in logins.items()}
+    return {"X-Registry-Config": base64.urlsafe_b64encode(json.dumps(named).encode()).decode()}
 
 
 def _context(files: Mapping[str, bytes]) -> io.BytesIO:

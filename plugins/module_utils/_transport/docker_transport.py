@@ -221,11 +221,17 @@ class DockerTransport:
 
     def _built(self, task: Task, base: Reference, name: Reference) -> LocalImage:
         lines = task.item.wish.dockerfile
-        self._engine.build(dockerfile.text(str(base), lines), str(name), _record(task))
+        self._engine.build(dockerfile.text(str(base), lines), str(name), _record(task), logins=self._logins(lines))
         image = self._engine.image(str(name))
         if image is None:
             raise EngineError(f"Docker Engine has built {name}, and somebody else has removed it: try again")
         return image
+
+    def _logins(self, lines: Sequence[str]) -> dict[str, Credentials]:
+        """For what the lines copy from; what they are built upon is in the engine."""
+        registries = {Reference.parse(name).registry for name in dockerfile.copied_from(dockerfile.parse(lines))}
+        found = {registry: self._credentials(registry) for registry in registries}
+        return {registry: credentials for registry, credentials in found.items() if credentials}
 
     def _discard(self, temporary: Reference, leftovers: _Leftovers) -> None:
         if temporary in leftovers.spared:

@@ -18,6 +18,7 @@ from typing import Any
 
 from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.model import MirrorError, Present
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci import manifest
+from ansible_collections.stevedore.ecr.plugins.module_utils._oci.credentials import Credentials
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.digest import Digest
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.errors import NotFound, RegistryError
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.manifest import Document, Index, Manifest
@@ -161,6 +162,7 @@ class FakeEngine:
         self.failing: dict[str, EngineError] = {}
         self.asked: list[str] = []
         self.dockerfiles: list[bytes] = []
+        self.logins: list[Mapping[str, Credentials]] = []
         self.rooms = 1000
         self.cleaned_up = 0
         self._pushed: set[tuple[str, str]] = set()
@@ -218,8 +220,11 @@ class FakeEngine:
             self.names[f"{name}@{made.digest}"] = identity
         return said
 
-    def build(self, dockerfile: bytes, name: str, labels: Mapping[str, str]) -> None:
+    def build(
+        self, dockerfile: bytes, name: str, labels: Mapping[str, str], *, logins: Mapping[str, Credentials]
+    ) -> None:
         self._note("build", name)
+        self.logins.append(logins)
         base, _newline, lines = dockerfile.decode().removeprefix("FROM ").partition("\n")
         with self._lock:
             self.dockerfiles.append(dockerfile)

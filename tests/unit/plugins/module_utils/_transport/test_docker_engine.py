@@ -123,14 +123,18 @@ def told(error: str) -> dict[str, Any]:
     return {"errorDetail": {"message": error}, "error": error}
 
 
+def keep_logins(directory: Path, **config: Any) -> None:
+    """Where Docker does, on this machine."""
+    (directory / "docker-config").mkdir()
+    (directory / "docker-config" / "config.json").write_text(json.dumps(config))
+
+
 # ------------------------------------------------------------------ transfers
 
 
 def test_a_pull_sends_the_login_it_was_given_and_no_other(daemon: Daemon, engine: Engine, tmp_path: Path) -> None:
-    config = tmp_path / "docker-config"
-    config.mkdir()
     auth = base64.b64encode(b"user:of-the-docker-config").decode()
-    (config / "config.json").write_text(json.dumps({"auths": {"quay.io": {"auth": auth}}}))
+    keep_logins(tmp_path, auths={"quay.io": {"auth": auth}})
     daemon.on("/images/create", {"status": "Pulling from team/app", "id": NAME}, {"status": "Status: Downloaded"})
     engine.pull(NAME, None)
     engine.pull(NAME, LOGIN)
@@ -271,6 +275,26 @@ def test_a_build_is_sent_a_dockerfile_and_nothing_else(daemon: Daemon, engine: E
         (member,) = archive.getmembers()
         content = archive.extractfile(member)
         assert (member.name, content.read() if content else b"") == ("Dockerfile", b"FROM x\nRUN true\n")
+
+
+def test_a_build_sends_the_logins_it_was_given_and_no_other(daemon: Daemon, engine: Engine, tmp_path: Path) -> None:
+    """Docker's configuration is not read, so that it need not be in order."""
+    keep_logins(tmp_path, credsStore="not-there")
+    daemon.on("/images/json", [])
+    daemon.on("/build", {"stream": "Step 1/2 : FROM x\n"})
+    engine.build(b"FROM x\nRUN true\n", f"{TO}:1", {}, logins={})
+    assert "X-Registry-Config" not in daemon.headers[-1]
+    engine.build(b"FROM x\nRUN true\n", f"{TO}:1", {}, logins={"docker.io": LOGIN, "quay.io": LOGIN})
+    sent = json.loads(base64.urlsafe_b64decode(daemon.headers[-1]["X-Registry-Config"]))
+    login = {"username": "AWS", "password": "a-secret-password"}
+    assert sent == {"https://index.docker.io/v1/": login, "quay.io": login}
+
+
+def test_a_helper_for_dockers_logins_that_is_missing_is_named(daemon: Daemon, engine: Engine, tmp_path: Path) -> None:
+    keep_logins(tmp_path, credsStore="not-there")
+    daemon.on("/images/json", [])
+    with pytest.raises(EngineError, match=r"docker-credential-not-there not installed .*mend it, or take it out"):
+        engine.build(b"FROM x\n", f"{TO}:1", {})
 
 
 def test_a_failed_build_tells_the_end_of_its_log_and_what_to_do(daemon: Daemon, engine: Engine) -> None:

@@ -25,6 +25,7 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.model import
     Wish,
 )
 from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.plan import recipe_of
+from ansible_collections.stevedore.ecr.plugins.module_utils._oci.credentials import Credentials
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.errors import (
     NotFound,
     PlatformNotFoundError,
@@ -67,7 +68,8 @@ class Place:
     def transport(self, **more: Any) -> DockerTransport:
         with mock.patch.object(docker_transport, "Engine", return_value=self.engine):
             registries: Any = self.registries
-            return DockerTransport(registries, registries, credentials=lambda _registry: None, **more)
+            more.setdefault("credentials", lambda _registry: None)
+            return DockerTransport(registries, registries, **more)
 
     def task(self, source: str = SOURCES[0], to: str = "app:1", **more: Any) -> Task:
         ref = Reference.parse(source)
@@ -139,6 +141,13 @@ def test_lines_are_built_upon_the_digest(place: Place) -> None:
     (published,) = place.registries.tags_of("app").values()
     assert published.annotations[RECIPE].startswith("dockerfile=sha256:")
     assert (place.engine.images, place.engine.names) == ({}, {})
+
+
+def test_a_build_gets_the_logins_of_what_its_lines_copy_from_and_no_other(place: Place) -> None:
+    logins = {"docker.io": Credentials("hub", "1"), "quay.io": Credentials("quay", "2")}
+    lines = ("COPY --from=busybox /a /b", "COPY --from=ghcr.io/a/b /a /c")
+    place.copy(place.task(dockerfile=lines), credentials=logins.get)
+    assert place.engine.logins == [{"docker.io": logins["docker.io"]}]
 
 
 def test_lines_for_buildkit_are_refused_before_the_engine_is_asked(place: Place) -> None:
