@@ -49,6 +49,8 @@ def as_oci(document: Document) -> dict[str, Any]:
         for descriptor in [*filter(None, [found.get("config")]), *(found.get("layers") or [])]:
             descriptor["mediaType"] = oci_type(descriptor["mediaType"])
     else:
+        # Go writes a list of nothing as null.
+        found["manifests"] = found["manifests"] or []
         for child in found["manifests"]:
             # Of Docker's format only, never used, and refused by ECR.
             (child.get("platform") or {}).pop("features", None)

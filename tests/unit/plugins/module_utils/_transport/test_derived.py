@@ -233,6 +233,12 @@ def test_what_is_no_image(source: Source) -> None:
         source.derive(empty, "ENV B=2")
 
 
+def test_an_index_whose_list_is_null(source: Source) -> None:
+    """So Go writes an index of nothing."""
+    with pytest.raises(DeriveError, match="there is no image in it"):
+        source.derive(source.listed(manifest.OCI_INDEX, {"manifests": None}), "ENV B=2")
+
+
 def test_a_configuration_that_is_too_large(source: Source) -> None:
     size = 9 * 1024 * 1024
     described = {"mediaType": records.OCI_CONFIG, "digest": str(Digest.of(b"x")), "size": size}

@@ -86,6 +86,10 @@ def test_a_list_of_docker() -> None:
     assert shown(made)["manifests"] == [{**child, "platform": platform}]
 
 
+def test_a_list_that_is_null() -> None:
+    assert shown(recorded(document(manifest.OCI_INDEX, manifests=None), RECORD))["manifests"] == []
+
+
 def test_a_type_that_was_only_said_beside_the_document() -> None:
     raw = json.dumps({"schemaVersion": 2, "manifests": []}).encode()
     made = recorded(manifest.parse(raw, manifest.OCI_INDEX), RECORD)
