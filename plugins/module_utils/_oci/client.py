@@ -147,6 +147,9 @@ class Client:
         if digest is None or not re.fullmatch(r"[0-9]{1,9}", length):
             return self.get_manifest(ref).descriptor
         _check_digest(request, ref.digest, digest)
+        if _served_type(answer) in manifest.VAGUE:
+            # Whether it is an index decides what is done with it and recorded of it.
+            return self.get_manifest(ref).descriptor
         return Descriptor(_served_type(answer), digest, int(length))
 
     def get_manifest(self, ref: Reference) -> Document:

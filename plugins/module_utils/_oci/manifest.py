@@ -39,7 +39,7 @@ _SCHEMA_1 = (
 _MANIFESTS = (OCI_MANIFEST, DOCKER_MANIFEST, OCI_ARTIFACT)
 _INDEXES = (OCI_INDEX, DOCKER_LIST)
 # Says nothing about the content: what registries answer that do not know better.
-_VAGUE = ("", "application/json", "application/octet-stream", "text/plain")
+VAGUE = ("", "application/json", "application/octet-stream", "text/plain")
 _FOREIGN_LAYERS = (
     "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
     "application/vnd.oci.image.layer.nondistributable.v1.tar",
@@ -255,9 +255,9 @@ def _media_type(document: dict[str, Any], content_type: str) -> str:
     own = _text(document, "mediaType")
     for media_type in (served, own, _SCHEMA_1[0] if document.get("schemaVersion") == 1 else ""):
         check_media_type(media_type)
-    if served not in _VAGUE and own and own != served:
+    if served not in VAGUE and own and own != served:
         _refuse(f"the registry calls it {served[:100]!r}, it calls itself {own[:100]!r}")
-    media_type = own or (served if served not in _VAGUE else _guessed(document))
+    media_type = own or (served if served not in VAGUE else _guessed(document))
     if media_type not in (*_MANIFESTS, *_INDEXES):
         _refuse(f"its media type is {media_type[:100]!r}, which is no image manifest or index")
     if ("manifests" in document) != (media_type in _INDEXES) or (media_type in _INDEXES and "layers" in document):

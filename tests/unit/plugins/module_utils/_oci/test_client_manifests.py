@@ -66,6 +66,18 @@ def test_a_head_that_does_not_tell_costs_a_get(
     assert len(registry.asked("GET")) == 1
 
 
+@pytest.mark.parametrize("vague", [{}, {"content_type": "application/json"}])
+def test_a_head_that_does_not_tell_the_type_costs_a_get(
+    registry: FakeRegistry, client: Client, ref: Reference, vague: dict[str, str]
+) -> None:
+    index = encoded({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []})
+    registry.add_manifest("team/app", "1.0", index, OCI_INDEX)
+    headers = {"docker_content_digest": sha256(index), "content_length": str(len(index))}
+    registry.on("HEAD", "manifests", answer(200, **headers, **vague))
+    assert client.head_manifest(ref).is_index
+    assert len(registry.asked("GET")) == 1
+
+
 def test_a_manifest_is_read_as_the_bytes_that_it_is(registry: FakeRegistry, client: Client, ref: Reference) -> None:
     found = client.get_manifest(ref)
     assert (found.raw, found.media_type, found.digest) == (IMAGE, OCI_MANIFEST, Digest.of(IMAGE))
