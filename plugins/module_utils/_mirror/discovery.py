@@ -78,11 +78,16 @@ class Discovery:
         self._ask_source(finding for finding in findings if finding.found is None)
         self._answer(findings, presents)
         self._heads.forget()
+        for finding in findings:
+            self._prove(finding)
         moved = [finding for finding in findings if self._rename(finding)]
         if moved:
             self._answer(moved, self._ask_destination(moved))
+            for finding in moved:
+                self._prove(finding)
         for finding in findings:
-            self._decide(finding)
+            if finding.found is not None and finding.decision is None:
+                finding.decision = decide(finding.item, finding.found, finding.present, finding.conditions)
 
     # ------------------------------------------------------------------ which tags
 
@@ -178,23 +183,32 @@ class Discovery:
         finding.note(f"{item.destination.tag} is immutable and stays what it is, so this is a new tag")
         return True
 
-    def _decide(self, finding: Finding) -> None:
+    def _prove(self, finding: Finding) -> None:
+        """Decide what only the configuration can settle: an engine's image that could get no record."""
         item, found, present = finding.item, finding.found, finding.present
-        if found is None or finding.decision:
+        if found is None or present is None or finding.decision:
             return
-        finding.decision = decide(item, found, present, finding.conditions)
-        if present is None or not may_be_proven_by_config(item, found, present, finding.conditions):
+        if not may_be_proven_by_config(item, found, present, finding.conditions):
             return
         if self._check_mode and self._budget.meters(item.source.registry):
             finding.note("whether it is made of the source would cost pulls to find out")
             return
         try:
-            finding.decision = proven_by_config(present, self._configs(item, found)) or finding.decision
+            finding.decision = proven_by_config(present, self._configs(finding, found))
         except ITEM_ERRORS as error:
             finding.fail(error)
 
-    def _configs(self, item: Item, found: Descriptor) -> Iterator[Digest]:
-        """The configurations that an engine may have taken over, read one after the other."""
+    def _configs(self, finding: Finding, found: Descriptor) -> Iterator[Digest]:
+        """The configurations that an engine may have taken over, read one after the other, and once."""
+        if finding.configs:
+            # All: it is asked again only where none of them was it.
+            yield from finding.configs
+            return
+        for config in self._read_configs(finding.item, found):
+            finding.configs += (config,)
+            yield config
+
+    def _read_configs(self, item: Item, found: Descriptor) -> Iterator[Digest]:
         self._budget.take(item.source.registry, 1)
         document = self._source.get_manifest(item.source.with_digest(found.digest))
         if isinstance(document, Manifest):
@@ -203,7 +217,7 @@ class Discovery:
             return
         for child in document.children:
             if child.platform in (item.wish.platforms or document.platforms):
-                yield from self._configs(item, child)
+                yield from self._read_configs(item, child)
 
 
 class Heads:

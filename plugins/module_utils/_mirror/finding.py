@@ -40,7 +40,8 @@ NOT_FINISHED = "not finished"
 class Finding:
     """`item` has no tag and no digest where nothing was found that is wished for.
 
-    `referrers` refer to it and go after it. `entry` is there as soon as it is final.
+    `configs` are those of the source, as far as they were read. `referrers` refer to it and go after it. `entry` is
+    there as soon as it is final.
     """
 
     item: Item
@@ -50,6 +51,7 @@ class Finding:
     conditions: Conditions = field(default_factory=Conditions)
     decision: Decision | None = None
     error: Exception | None = None
+    configs: tuple[Digest, ...] = ()
     notes: tuple[str, ...] = ()
     referrers: list[Finding] = field(default_factory=list)
     entry: Entry | None = None
@@ -60,7 +62,7 @@ class Finding:
         return self.decision.task if self.decision else None
 
     def note(self, *notes: str) -> None:
-        self.notes += notes
+        self.notes += tuple(note for note in notes if note not in self.notes)
 
     def fail(self, error: Exception) -> None:
         if isinstance(error, InterruptedRunError):

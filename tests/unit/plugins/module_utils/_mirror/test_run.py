@@ -556,6 +556,20 @@ def test_the_configuration_proves_an_engines_image_where_no_record_could_be_writ
     assert actions(platforms.again("nginx:1.27", transport="docker")) == [("nginx:1.27", "refuse")]
 
 
+def test_what_the_configuration_proves_gets_no_new_tag(world: World) -> None:
+    world.destination.immutable.add("nginx")
+    world.run("nginx:1.27", transport="docker")
+    wanted = {"source": "nginx:1.27", "transport": "docker", "on_moved_tag": "new_tag"}
+
+    assert actions(world.again(wanted)) == [("nginx:1.27", "up_to_date")]
+    new = world.source.add("nginx:1.27", image("nginx 1.27.1"))
+    renamed = f"nginx:1.27-{new.digest.encoded[:12]}"
+    assert actions(world.again(wanted)) == [(renamed, "copy")]
+    assert actions(world.again(wanted)) == [(renamed, "up_to_date")]
+    # Of the one source, for both tags.
+    assert world.source.questions() == {"HEAD": 1, "GET": 1}
+
+
 def test_check_mode_spends_no_pull_on_a_proof(world: World) -> None:
     world.destination.immutable.add("nginx")
     world.run("nginx:1.27", transport="docker")
