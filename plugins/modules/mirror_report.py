@@ -148,7 +148,8 @@ lines:
   sample: ["copied: quay.io/a/b:1 -> 123456789012.dkr.ecr.eu-west-1.amazonaws.com/a/b:1 (61.4 MB, 2.3 s)"]
 addresses:
   description:
-    - By the source of an image, the addresses to pull it by. What could not be brought over is not in it.
+    - By the source of an image, the addresses to pull it by.
+    - What could not be brought over is not in it, nor what was left out.
     - Where an image was copied to several places, these are of the first one.
   returned: success
   type: dict

@@ -47,7 +47,8 @@ def _ailing_row(image: Image) -> Sequence[str]:
 def _image_row(image: Image) -> Sequence[str]:
     moved = size(image.moved) if image.moved else ""
     seconds = duration(image.seconds) if image.seconds else ""
-    return _code(image.source), _text(image.status), _code(image.address), _text(moved), _text(seconds)
+    address = "" if image.is_missing else _code(image.address)
+    return _code(image.source), _text(image.status), address, _text(moved), _text(seconds)
 
 
 def _pruned_title(run: Run) -> str:

@@ -82,7 +82,7 @@ def _images(images: Sequence[Image], is_plan: bool) -> str | None:
                 faint("belongs to an image" if image.is_referrer else "", image.why),
             ),
             cell("What", _badge(image)),
-            cell("Use this address", copyable(image.address), _pinned(image), class_="address"),
+            cell("Use this address", _address(image), _pinned(image), class_="address"),
             byte_count("To move" if is_plan else "Moved", image.moved),
             byte_count("There already", image.saved),
             number("Time", duration(image.seconds) if image.seconds else "", image.seconds),
@@ -131,6 +131,10 @@ def _notes(notes: Sequence[str]) -> str | None:
 
 def _badge(image: Image) -> Html:
     return tag("span", image.status, class_=f"badge {image.action}")
+
+
+def _address(image: Image) -> Html | None:
+    return None if image.is_missing else copyable(image.address)
 
 
 def _pinned(image: Image) -> str | None:

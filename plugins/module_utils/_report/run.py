@@ -50,6 +50,11 @@ class Image:
     def is_ailing(self) -> bool:
         return self.action in AILING
 
+    @property
+    def is_missing(self) -> bool:
+        """There is nothing at its address, and nobody called that an error: left out, or not come to."""
+        return self.action == "skip" and not self.pinned
+
 
 @dataclass(frozen=True)
 class PrunedTag:
@@ -104,11 +109,13 @@ class Run:
 
     def _prediction(self) -> str:
         copies, ailing = self._count("copy"), len(self.ailing)
+        missing = sum(image.is_missing for image in self.images)
         planned = f"{copies:,} of {counted(len(self.images), 'image')} would be copied" if copies else "Nothing to copy"
-        return f"{planned}, and {ailing:,} could not be." if ailing else f"{planned}."
+        left_out = f"; {missing:,} would be left out" if missing else ""
+        return f"{planned}{f', and {ailing:,} could not be' if ailing else ''}{left_out}."
 
     def _outcome(self) -> str:
-        total, missing = len(self.images), sum(image.is_ailing for image in self.images)
+        total, missing = len(self.images), sum(image.is_ailing or image.is_missing for image in self.images)
         if missing and total == 1:
             return "The image cannot be pulled from your own ECR as it should be."
         if missing:
@@ -135,7 +142,7 @@ class Run:
         """By source, where to pull it from. Of several copies it is the first."""
         found: dict[str, dict[str, str | None]] = {}
         for image in self.images:
-            if not image.is_ailing:
+            if not (image.is_ailing or image.is_missing):
                 address = None if "@" in image.address else image.address
                 found.setdefault(image.source, {"tag": address, "digest": image.pinned or None})
         return found
@@ -185,7 +192,8 @@ def run_from(params: Mapping[str, Any], when: str) -> Run:
 
 def _is_nothing(entry: Mapping[str, Any]) -> bool:
     """Whether it only says that no tag was selected."""
-    return entry.get("action") == "skip" and not any(entry.get(key) for key in ("tag", "digest", "source_digest"))
+    has_none = not any(entry.get(key) for key in ("tag", "digest", "source_digest"))
+    return entry.get("action") == "skip" and has_none and "@" not in str(entry.get("destination"))
 
 
 def _image(where: str, entry: Mapping[str, Any], is_plan: bool) -> Image:

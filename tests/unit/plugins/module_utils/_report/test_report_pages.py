@@ -176,6 +176,13 @@ def test_markdown_reads_well() -> None:
     )
 
 
+def test_what_is_not_there_has_no_address_to_use() -> None:
+    run = run_from(options(image("a/a:1", "skip", digest=None, tag="1")), "now")
+    for text in ("".join(Reader(page(run)).text), markdown(run)):
+        assert "quay.io/a/a:1" in text
+        assert REGISTRY not in text
+
+
 def test_empty_sections_are_left_out() -> None:
     for write in (page, markdown):
         written = write(run_from(options(), "now"))

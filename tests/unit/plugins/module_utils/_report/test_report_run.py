@@ -23,6 +23,11 @@ FAILED = {"error": {"msg": "denied", "code": "DENIED"}}
         (options(image(), image(action="copy")), True, "All 2 images can be pulled from your own ECR."),
         (options(image(action="skip")), True, "The image can be pulled from your own ECR."),
         (
+            options(image(), image(action="skip", digest=None, tag="1")),
+            True,
+            "1 of 2 images can be pulled from your own ECR as they should be.",
+        ),
+        (
             options(image(), image(action="fail", **FAILED), image(action="defer")),
             False,
             "1 of 3 images can be pulled from your own ECR as they should be.",
@@ -43,6 +48,11 @@ FAILED = {"error": {"msg": "denied", "code": "DENIED"}}
             options(image(action="copy"), image(action="refuse"), planned=True),
             False,
             "1 of 2 images would be copied, and 1 could not be.",
+        ),
+        (
+            options(image(action="skip", digest=None, tag="1"), planned=True),
+            True,
+            "Nothing to copy; 1 would be left out.",
         ),
     ],
 )
@@ -84,10 +94,14 @@ def test_addresses_are_those_of_what_can_be_pulled() -> None:
         image("c/c:1", "fail", **FAILED),
         image("team/app:sha256-1.sig", kind="referrer"),
         image("d/d:1", "copy", digest=None),
+        image("e/e:1", "skip", digest=None, tag="1", reason="the repository e/e does not exist"),
+        image("f/f:1", "skip", destination=f"{REGISTRY}/f/f@{DIGEST}", digest=None, reason="not attempted: the end"),
         image("team/pinned:1", source="quay.io/team/pinned@sha256:1", destination=f"{REGISTRY}/team/app@{DIGEST}"),
         image("team/second:1", source="quay.io/team/app:1"),
     ]
-    assert run_from(options(*entries), "now").addresses == {
+    run = run_from(options(*entries), "now")
+    assert (len(run.items), run.notes) == (len(entries), [])
+    assert run.addresses == {
         "quay.io/team/app:1": {"tag": f"{REGISTRY}/team/app:1", "digest": by_digest},
         "quay.io/d/d:1": {"tag": f"{REGISTRY}/d/d:1", "digest": None},
         "quay.io/team/pinned@sha256:1": {"tag": None, "digest": by_digest},
