@@ -182,7 +182,8 @@ options:
   transport:
     description:
       - How images are brought over.
-      - O(dockerfile) with lines that only change configuration always goes by V(direct).
+      - O(dockerfile) with lines that only change configuration goes by V(direct), unless O(images[].transport) says
+        V(docker).
     type: str
     choices:
       docker: >-
@@ -209,8 +210,8 @@ options:
     description:
       - Lines of a Dockerfile to add to each image, without C(FROM).
       - Lines that only change configuration, such as C(ENV), C(LABEL), C(USER), C(WORKDIR) and C(CMD), need no engine
-        and are applied for all platforms. Others, such as C(RUN) and C(COPY), are built by a Docker Engine, which gets
-        the logins for the registries that C(COPY --from) names, and no others.
+        and are applied for all platforms, unless O(images[].transport=docker). Others, such as C(RUN) and C(COPY), are
+        built by a Docker Engine, which gets the logins for the registries that C(COPY --from) names, and no others.
       - The copy is made again when the source or the lines have changed.
     type: list
     elements: str

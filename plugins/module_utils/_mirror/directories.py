@@ -189,7 +189,8 @@ class LayeredDirectories:
 
 
 _NEEDS_ENGINE = (
-    "To know whether the directory of a WORKDIR exists all layers are read; an engine can do it (transport: docker)"
+    "To know whether the directory of a WORKDIR exists all layers are read; an engine can do it (transport: docker, "
+    "said of this image itself)"
 )
 
 

@@ -65,8 +65,8 @@ def mirror(
 
     What goes wrong with one image is in the report. Raised are a MirrorError or OciError of look_up, an
     UnavailableError of any other question, and a MirrorError for a journal that cannot be written: nothing has been
-    copied then. `budget` is the one that the transports have, and `transports` has docker and direct: referrers, and
-    lines that need no engine, go by direct whatever was wished.
+    copied then. `budget` is the one that the transports have, and `transports` has docker and direct: referrers go by
+    direct whatever was wished, and lines that need no engine unless docker was said of the image itself.
     """
     begun, progress = time.monotonic(), settings.progress
     with progress, Journal("" if settings.check_mode else settings.journal) as journal:

@@ -197,7 +197,8 @@ class _Reader:
         if not wish.dockerfile:
             return wish.transport
         if not dockerfile.needs_engine(dockerfile.parse(wish.dockerfile)):
-            return "direct"
+            # Said of the image itself, it may be for a layer that only an engine can read.
+            return "docker" if own.transport == "docker" else "direct"
         if own.transport == "direct":
             self.problems.add(
                 f"{where}.transport",

@@ -135,6 +135,8 @@ def test_platforms_are_the_same_however_they_are_written() -> None:
     [
         (["LABEL a=b"], None, "docker", "direct"),
         (["LABEL a=b"], None, "direct", "direct"),
+        (["LABEL a=b"], "direct", "docker", "direct"),
+        (["LABEL a=b"], "docker", "direct", "docker"),
         (["RUN true"], None, None, "docker"),
         (["LABEL a=b", "RUN true"], None, "direct", "docker"),
         (["RUN true"], "docker", "direct", "docker"),
