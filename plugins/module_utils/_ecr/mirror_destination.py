@@ -28,6 +28,7 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.repository_defa
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.tag_mutability import Mutability
 from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.model import (
     MirrorError,
+    PartlyKnownError,
     Present,
     RepositoryMissingError,
     UnavailableError,
@@ -169,23 +170,36 @@ class EcrDestination:
 
     def present(self, repository: str, identifiers: Sequence[str]) -> Mapping[str, Present]:
         found: dict[str, Present] = {}
+        failed: dict[str, MirrorError] = {}
         with _translated():
             if repository in self._errors:
                 raise self._errors[repository]
             for batch in _batches(identifiers):
-                missing = self._look_at(repository, batch, found)
+                missing = self._look_at(repository, batch, found, failed)
                 # Two tags of one image might get one answer.
-                for identifier in set(batch) - found.keys() - missing:
-                    self._look_at(repository, [identifier], found)
-        return {identifier: found[identifier] for identifier in identifiers if identifier in found}
+                for identifier in set(batch) - found.keys() - failed.keys() - missing:
+                    self._look_at(repository, [identifier], found, failed)
+        known = {identifier: found[identifier] for identifier in identifiers if identifier in found}
+        if failed:
+            raise PartlyKnownError(known, failed) if len(identifiers) > 1 else failed.popitem()[1]
+        return known
 
-    def _look_at(self, repository: str, batch: Sequence[str], found: dict[str, Present]) -> set[str]:
+    def _look_at(
+        self, repository: str, batch: Sequence[str], found: dict[str, Present], failed: dict[str, MirrorError]
+    ) -> set[str]:
         """Returns those that are not there."""
         answer = api.batch_get_image(self._client, repository, [_image_id(one) for one in batch])
         for image in answer.get("images", []):
             identity, present = image["imageId"], _present(image)
             found[identity["imageDigest"]] = found[identity.get("imageTag", "")] = present
-        return {_missing(repository, failure) for failure in answer.get("failures", [])}
+        missing = set()
+        for failure in answer.get("failures", []):
+            try:
+                with _translated():
+                    missing.add(_missing(repository, failure))
+            except DestinationError as error:
+                failed[_name_in(failure)] = error
+        return missing
 
     def discard(self, repository: str, tag: str) -> None:
         """Remove a tag, and the image if it has no other. That there is none is fine."""
@@ -253,12 +267,16 @@ def _image_id(identifier: str) -> dict[str, str]:
 
 def _missing(repository: str, failure: Mapping[str, Any]) -> str:
     """The tag or digest that is not there; everything else is trouble."""
-    code, image = str(failure.get("failureCode", "")), failure.get("imageId", {})
-    name = str(image.get("imageTag") or image.get("imageDigest") or "an image")
+    code, name = str(failure.get("failureCode", "")), _name_in(failure)
     if code in _NOT_THERE:
         return name
     said = f"{failure.get('failureReason') or 'it gave no reason'} ({code})"
     raise AnsibleECRError(f"Amazon ECR cannot look at {name} in {repository}: {said}", code=code)
+
+
+def _name_in(failure: Mapping[str, Any]) -> str:
+    image = failure.get("imageId", {})
+    return str(image.get("imageTag") or image.get("imageDigest") or "an image")
 
 
 def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -19,6 +19,7 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.model import
     Destination,
     Item,
     MirrorError,
+    PartlyKnownError,
     Present,
     Source,
     UnavailableError,
@@ -161,7 +162,7 @@ class Discovery:
             try:
                 if finding.found is None:
                     finding.found = self._heads.answer(finding.item.source)
-                finding.present = answer.result().get(to.identifier) if answer else None
+                finding.present = _present(answer, to.identifier) if answer else None
                 finding.conditions = Conditions(
                     exists=answer is not None,
                     immutable=to.tag is not None and self._destination.is_immutable(to.repository, to.tag),
@@ -257,6 +258,15 @@ class Heads:
 def _identified(repository: Reference, identifier: str) -> Reference:
     is_digest = ":" in identifier
     return repository.with_digest(Digest.parse(identifier)) if is_digest else repository.with_tag(identifier)
+
+
+def _present(answer: Future[Mapping[str, Present]], identifier: str) -> Present | None:
+    try:
+        return answer.result().get(identifier)
+    except PartlyKnownError as error:
+        if identifier in error.failed:
+            raise error.failed[identifier] from error
+        return error.found.get(identifier)
 
 
 def _distinct(findings: Iterable[Finding], taken: dict[Reference, Item]) -> Iterator[Finding]:

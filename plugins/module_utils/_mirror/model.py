@@ -149,6 +149,16 @@ class Prepared(Protocol):
     def notes(self) -> Sequence[str]: ...
 
 
+class PartlyKnownError(MirrorError):
+    """Some of the tags and digests that were asked for could not be looked at; what there is of the others is found."""
+
+    def __init__(self, found: Mapping[str, Present], failed: Mapping[str, MirrorError]) -> None:
+        first = next(iter(failed.values()))
+        super().__init__(str(first))
+        self.code = getattr(first, "code", "")
+        self.found, self.failed = found, failed
+
+
 class Budget(Protocol):
     """The pulls that may still be made of a registry."""
 
@@ -207,7 +217,10 @@ class Destination(Protocol):
         """Whether a tag can be written once only; of a repository that is not there yet, as it would be made."""
 
     def present(self, repository: str, identifiers: Sequence[str]) -> Mapping[str, Present]:
-        """What there is of these tags and digests; what there is not is left out. Any number of them."""
+        """What there is of these tags and digests; what there is not is left out. Any number of them.
+
+        A PartlyKnownError where some of several could not be looked at.
+        """
 
     def missing_blobs(self, repository: str, blobs: Sequence[Digest]) -> set[Digest] | None:
         """Which of these blobs the repository has not. None where the registry tells no cheaper than by an upload."""

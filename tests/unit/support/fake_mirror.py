@@ -23,6 +23,7 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.model import
     SOURCE_DIGEST,
     Copied,
     MirrorError,
+    PartlyKnownError,
     Present,
     RepositoryMissingError,
     Task,
@@ -190,7 +191,11 @@ class FakeDestination:
         if repository in self.failing:
             raise self.failing[repository]
         found = {identifier: self._find(repository, identifier) for identifier in identifiers}
-        return {identifier: _described(document) for identifier, document in found.items() if document}
+        known = {identifier: _described(document) for identifier, document in found.items() if document}
+        failed = {one: self.failing[f"{repository}:{one}"] for one in found if f"{repository}:{one}" in self.failing}
+        if failed:
+            raise PartlyKnownError(known, failed)
+        return known
 
     def missing_blobs(self, repository: str, blobs: Sequence[Digest]) -> set[Digest] | None:
         return {blob for blob in blobs if (repository, blob) not in self.blobs}
@@ -329,9 +334,10 @@ def _unlimited(registry: str) -> RateLimit | None:
 
 
 class FakeEngine(FakeDirect):
-    """Like an engine: one image of an index, compressed anew, and no record where the tag can be written only once.
+    """Like an engine: one image of an index, compressed anew.
 
-    It pulls without asking the budget.
+    What it does not build has no record where the tag can be written only once, as if somebody had pushed it. It pulls
+    without asking the budget.
     """
 
     def __init__(self, source: FakeSource, destination: FakeDestination) -> None:
@@ -343,7 +349,8 @@ class FakeEngine(FakeDirect):
         yield records.recorded(found, {"compressed": "anew"})
 
     def _recorded(self, top: Document, task: Task) -> Document:
-        return top if task.immutable else super()._recorded(top, task)
+        is_bare = task.immutable and not task.item.wish.dockerfile
+        return top if is_bare else super()._recorded(top, task)
 
 
 class World:

@@ -22,6 +22,7 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.model import
     RECIPE,
     SOURCE_DIGEST,
     MirrorError,
+    PartlyKnownError,
     RepositoryMissingError,
     UnavailableError,
 )
@@ -226,6 +227,17 @@ def test_what_is_neither_there_nor_missing_is_trouble(code: str, says: str) -> N
         look_up(ecr, ["app"]).present("app", ["1"])
     assert says in str(caught.value)
     assert caught.value.code == code
+
+
+def test_trouble_with_one_of_many_is_that_ones_alone() -> None:
+    ecr = FakeMirrored("app")
+    ecr.put("app", "2", image("two"))
+    ecr.failures["1"] = "KmsError"
+    with pytest.raises(PartlyKnownError, match=r"cannot look at 1 in app: no 1\. \(KmsError\)") as caught:
+        look_up(ecr, ["app"]).present("app", ["1", "2", "3"])
+    assert caught.value.code == "KmsError"
+    assert ({*caught.value.found}, {*caught.value.failed}) == ({"2"}, {"1"})
+    assert ecr.count("BatchGetImage") == 1
 
 
 def test_an_archived_image_cannot_be_pulled_so_it_is_not_there() -> None:

@@ -386,6 +386,17 @@ def test_a_destination_that_fails_for_one_repository(world: World) -> None:
     assert actions(report) == [("redis:7", "fail"), ("nginx:1.27", "copy")]
 
 
+def test_a_destination_that_fails_for_one_tag(world: World) -> None:
+    world.source.add("nginx:1", image("one"))
+    world.run("nginx:1.27")
+    world.destination.failing["nginx:1"] = MirrorError("cannot look at 1")
+
+    report = world.again("nginx:1", "nginx:1.27")
+
+    assert actions(report) == [("nginx:1", "fail"), ("nginx:1.27", "up_to_date")]
+    assert report.images[0].reason == "cannot look at 1"
+
+
 def test_errors_that_are_ours_are_not_hidden(world: World) -> None:
     world.direct.failing[f"{REGISTRY}/nginx:1.27"] = ZeroDivisionError("a bug")
 
