@@ -191,7 +191,7 @@ files:
   type: list
   elements: str
   sample: [deploy/web.yaml]
-skipped:
+not_read:
   description: The files that were not looked at, and why.
   returned: success, and when references are not covered
   type: list
@@ -325,7 +325,8 @@ def summary(results: Iterable[Result]) -> dict[str, Any]:
     return {
         "references": references,
         "counts": {state: counted[state] for state in STATES},
-        "skipped": [{"path": result.path, "reason": result.skipped} for result in results if result.skipped],
+        # Not `skipped`, which Ansible takes for the whole task.
+        "not_read": [{"path": result.path, "reason": result.skipped} for result in results if result.skipped],
         "lines": [_line(reference) for reference in references if reference["state"] != OWN],
     }
 

@@ -176,6 +176,15 @@ def test_a_directory_moves_over(workloads: Workloads) -> None:
     assert f"0 rewritten, {REWRITTEN} own, 1 kept, 1 uncovered, 2 unresolved" in again.output
 
 
+def test_a_file_of_no_known_kind_does_not_hide_what_is_done(workloads: Workloads) -> None:
+    workloads.path("prod.yaml").write_text("image:\n  repository: nginx\n  tag: '1'\n")
+    done = workloads.run("--diff")
+    assert workloads.files == workloads.expected()
+    assert done.recap["changed"] == 1
+    assert "+++ after: " in done.output
+    assert "skipping" not in done.output.partition("TASK [Rewrite references]")[2]
+
+
 def test_everything_has_to_be_covered_on_request(workloads: Workloads) -> None:
     failed = workloads.run(status=2, rewrite_references_require_covered=True)
     assert "Nothing was written, as nothing covers 1 of the references." in failed.output

@@ -93,14 +93,14 @@ def test_files_of_a_directory(tmp_path: Path) -> None:
     (tmp_path / "nowhere.yaml").symlink_to("nothing")
     result = run(tmp_path, exclude=["vendor", "*.example.yaml"])
     assert [os.path.relpath(path, tmp_path) for path in result["files"]] == ["a.yaml", "b/Dockerfile", "b/c.yml"]
-    assert run(tmp_path / "**" / "d.*", tmp_path / "g.json")["skipped"][0]["path"].endswith("g.json")
+    assert run(tmp_path / "**" / "d.*", tmp_path / "g.json")["not_read"][0]["path"].endswith("g.json")
     assert run(tmp_path, exclude=["b/*", ".*"])["counts"]["own"] == 2
 
 
 def test_a_kind_is_said_for_what_has_another_name(tmp_path: Path) -> None:
     values = tmp_path / "production.yaml"
     values.write_text("image: {repository: nginx, tag: 1.25}\n")
-    assert "say which by kind" in run(values)["skipped"][0]["reason"]
+    assert "say which by kind" in run(values)["not_read"][0]["reason"]
     assert run(values, kind="helm")["changed"]
     assert values.read_text() == f"image: {{repository: {REGISTRY}/hub/library/nginx, tag: 1.25}}\n"
 
@@ -133,7 +133,7 @@ def test_binary_files_are_skipped(pod: Path) -> None:
     pod.with_name("image.yaml").write_bytes(b"image: \0")
     result = run(pod.parent)
     assert result["changed"]
-    assert result["skipped"] == [{"path": str(pod.with_name("image.yaml")), "reason": "it is no text in UTF-8"}]
+    assert result["not_read"] == [{"path": str(pod.with_name("image.yaml")), "reason": "it is no text in UTF-8"}]
 
 
 @pytest.mark.parametrize(
