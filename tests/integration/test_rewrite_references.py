@@ -126,7 +126,7 @@ class Workloads:
     def run(self, *options: str, status: int = 0, **variables: Any) -> PlaybookRun:
         given = {"rewrite_references_paths": "deploy", **variables}
         extra = [f"--extra-vars={json.dumps({name: value})}" for name, value in given.items()]
-        run = self.playbook(PLAYBOOK, *extra, *options)
+        run = self.playbook(PLAYBOOK, "-v", *extra, *options)
         assert run.status == status, run.output
         assert TOKEN not in run.output
         return run
@@ -212,3 +212,8 @@ def test_a_registry_that_is_said_is_not_asked_for(workloads: Workloads) -> None:
 )
 def test_what_is_missing_is_told(workloads: Workloads, variables: dict[str, str], message: str) -> None:
     assert message in workloads.run(status=2, **variables).output
+
+
+def test_a_file_that_cannot_be_read_is_told_of_without_what_is_in_it(workloads: Workloads) -> None:
+    (workloads.directory / "stevedore.yml").write_text(f"images: [\nupstreams: {{a: {TOKEN}\n")
+    assert "stevedore.yml cannot be read: " in workloads.run(status=2).output

@@ -21,7 +21,7 @@ SHORTEST = 8
 def said() -> str:
     """All texts of the plugins, with a mark where something is put in, and those of roles and playbooks."""
     texts = [text for path in (ROOT / "plugins").rglob("*.py") for text in _texts(ast.parse(path.read_text()))]
-    tasks = [*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("playbooks/*.yml")]
+    tasks = [*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("playbooks/**/*.yml")]
     return "\n".join(" ".join(text.split()) for text in [*texts, *(path.read_text() for path in tasks)])
 
 
