@@ -417,8 +417,9 @@ def test_the_playbook_tells_writes_and_fails(
     told = {
         "stevedore_file": str(file),
         "image_mirror_registries": scene.registries(),
-        "status_html": str(page),
-        "status_json": str(data),
+        # From where Ansible is started, and not from where the playbook is.
+        "status_html": page.name,
+        "status_json": f"./{data.name}",
     }
     options = ("-e", json.dumps(told))
     run = playbook("stevedore.ecr.status", *options)
