@@ -384,7 +384,7 @@ def test_without_the_registry_there_is_nothing(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"images": [{"way": "mirror"}]}, "images[0].source"),
+        ({"images": [{"way": "cache", "source": "quay.io/a:1"}, {"way": "mirror"}]}, "images[1].source"),
         ({"unused_days": -1}, "unused_days: must be at least 0"),
         ({"registries": [{"host": "a b"}]}, "registries[0].host"),
     ],
@@ -410,6 +410,9 @@ def test_the_playbook_tells_writes_and_fails(
             "nginx:1.27",
             "quay.io/later/on:1",
             {"source": "redis", "tags": ["7", "8"], "repository": "copies/redis", "via": "mirror"},
+            # Twice, which is as good as once.
+            {"source": "redis:7", "repository": "copies/redis", "via": "mirror"},
+            "nginx:1.27",
         ],
     }
     file, page, data = tmp_path / "site.yml", tmp_path / "status.html", tmp_path / "status.json"

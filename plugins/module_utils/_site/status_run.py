@@ -43,6 +43,7 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._site.status import 
     sentence,
     verdict,
 )
+from ansible_collections.stevedore.ecr.plugins.module_utils._site.variables import placed
 
 T = TypeVar("T")
 Document = dict[str, Any]
@@ -152,10 +153,14 @@ class SiteStatus:
 
 
 def _read_wishes(images: Sequence[Mapping[str, Any]], problems: list[str]) -> list[tuple[str, Wish]]:
+    """With the way of each. What is there twice is asked for once, so they are read way by way."""
+    found: list[tuple[str, Wish]] = []
     ways = [str(image.get("way", "")) for image in images]
-    try:
-        found = wishes.parse([{key: one for key, one in image.items() if key != "way"} for image in images], _DEFAULTS)
-    except wishes.WishError as error:
-        problems += error.problems
-        return []
-    return list(zip(ways, found, strict=True))
+    for way in dict.fromkeys(ways):
+        places = [index for index, other in enumerate(ways) if other == way]
+        mine = [{key: one for key, one in images[index].items() if key != "way"} for index in places]
+        try:
+            found += [(way, wish) for wish in wishes.parse(mine, _DEFAULTS)]
+        except wishes.WishError as error:
+            problems += [placed(problem, [f"images[{index}]" for index in places], "") for problem in error.problems]
+    return found
