@@ -113,12 +113,21 @@ def _of_mirror(result: Mapping[str, Any], planned: bool) -> Iterator[str]:
     totals = result["totals"]
     if totals and (totals["refused"] or totals["deferred"]):
         yield f"Refused: {totals['refused']:,}. Deferred, to leave pulls to others: {totals['deferred']:,}."
-    if totals and totals["bytes"]["moved"]:
-        yield f"Copied: {size(totals['bytes']['moved'])}."
+    if copied := _copied(result, planned):
+        yield f"{'To copy' if planned else 'Copied'}: {copied}."
     for registry, limit in result["rate_limit"].items():
         if limit.get("remaining") is not None:
             needed = ", and each of these images takes at least one" if planned and totals["copied"] else ""
             yield f"Pulls of {registry} that are left: {limit['remaining']:,} of {limit['limit']:,}{needed}."
+
+
+def _copied(result: Mapping[str, Any], planned: bool) -> str:
+    """How much. A plan does not look into images where looking is a pull."""
+    moved = result["totals"]["bytes"]["moved"] if result["totals"] else 0
+    unknown = sum(one["action"] == "copy" and one["bytes"] is None for one in result["images"]) if planned else 0
+    sizes = "size is" if unknown == 1 else "sizes are"
+    not_known = f"{counted(unknown, 'image')} whose {sizes} not known without a pull" if unknown else ""
+    return " and ".join(filter(None, (size(moved) if moved else "", not_known)))
 
 
 def _run(result: Mapping[str, Any], planned: bool) -> str:

@@ -19,6 +19,7 @@ CACHE: dict[str, Any] = {
 }
 MIRROR: dict[str, Any] = {
     "verdict": "1 of 2 images would be copied.",
+    "images": [{"action": "copy", "bytes": None}, {"action": "up_to_date", "bytes": None}],
     "totals": {"copied": 1, "refused": 0, "deferred": 0, "bytes": {"moved": 0}},
     "rate_limit": {"docker.io": {"limit": 100, "remaining": 76}, "quay.io": {"limit": None, "remaining": None}},
 }
@@ -72,6 +73,7 @@ def test_a_plan_says_what_would_be() -> None:
         "Cloned by the project ecs-clone-cloner: 1 image. What it copies, it finds out when it runs.",
         "Synced by acme: 2 repositories. What it copies, it finds out when it runs.",
         "Mirrored: 1 of 2 images would be copied.",
+        "To copy: 1 image whose size is not known without a pull.",
         "Pulls of docker.io that are left: 76 of 100, and each of these images takes at least one.",
     ]
 
@@ -79,7 +81,7 @@ def test_a_plan_says_what_would_be() -> None:
 def test_a_run_says_what_was() -> None:
     started = {**CLONE, "run_id": "p:1", "run_status": "IN_PROGRESS"}
     totals = {"copied": 1, "refused": 1, "deferred": 2, "bytes": {"moved": 61_400_000}}
-    mirrored = {"verdict": "All 2 images can be pulled.", "totals": totals, "rate_limit": {}}
+    mirrored = {**MIRROR, "verdict": "All 2 images can be pulled.", "totals": totals, "rate_limit": {}}
     cached = {**CACHE, "warmed": [], "needs_filling": ["docker-hub"]}
     assert outcome({"cache": cached, "clone": started, "sync": SYNC, "mirror": mirrored}, planned=False) == [
         "Cached: quay, k8s. 1 rule was made or changed.",
@@ -90,6 +92,20 @@ def test_a_run_says_what_was() -> None:
         "Refused: 1. Deferred, to leave pulls to others: 2.",
         "Copied: 61.4 MB.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "line"),
+    [
+        ([63_000_000], "To copy: 63.0 MB."),
+        ([63_000_000, None, None], "To copy: 63.0 MB and 2 images whose sizes are not known without a pull."),
+    ],
+)
+def test_a_plan_copies_nothing_yet(sizes: list[int | None], line: str) -> None:
+    images = [{"action": "copy", "bytes": size and {"moved": size}} for size in sizes]
+    totals = {"copied": len(sizes), "refused": 0, "deferred": 0, "bytes": {"moved": 63_000_000}}
+    planned = {"mirror": {**MIRROR, "images": images, "totals": totals, "rate_limit": {}}}
+    assert outcome(planned, planned=True)[1:] == [line]
 
 
 def test_what_was_taken_away_is_said() -> None:
