@@ -84,7 +84,8 @@ notes:
   - Of Helm values, it knows C(image) as one text, and in parts with C(registry), C(repository), C(tag) and C(digest).
     Where C(global.imageRegistry) is set, all the images that go by it are rewritten or none. Names such as
     C(sidecarImage) count where there is a tag or a digest.
-  - Of templates of Helm, only lines with C(image) are seen.
+  - Of templates of Helm, only lines with C(image) are seen, and of these not those below labels and annotations. A file
+    is one if it is no YAML as it is. Templates in the texts of a file are texts.
   - Of Compose files, images that are built there are left, as their names are for what is built.
   - Of Dockerfiles, it knows C(FROM), the defaults of C(ARG) before it, C(COPY --from), C(RUN --mount=from) and
     C(# syntax=).

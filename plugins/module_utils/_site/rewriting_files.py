@@ -35,6 +35,7 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._site.rewriting_yaml
     Finder,
     Yaml,
     fields,
+    is_template,
     items,
     value_of,
 )
@@ -51,6 +52,7 @@ _KUSTOMIZATION_NAME = re.compile(r"kustomization\.ya?ml|Kustomization")
 _COMPOSE_NAME = re.compile(r"(?:.*[._-])?compose(?:[._-].*)?\.ya?ml", re.IGNORECASE)
 _VALUES_NAME = re.compile(r"(?:.*[._-])?values(?:[._-].*)?\.ya?ml", re.IGNORECASE)
 _OF_INTEREST = re.compile("image|repository", re.IGNORECASE)
+_TO_FILL_IN = re.compile(r"\{[{%]")
 _RESOURCES = ("resources", "bases", "components")
 _UNKNOWN = (
     "it does not look like Kubernetes, Helm values, Kustomize, Compose or a Dockerfile: if it is one of them, say "
@@ -95,6 +97,10 @@ class _Read:
     def kinds(self) -> list[str]:
         return list(dict.fromkeys(kind for _document, kind in self.documents if kind))
 
+    @property
+    def is_template(self) -> bool:
+        return is_template([document for document, _kind in self.documents], known=bool(self.kinds))
+
 
 def is_candidate(path: str) -> bool:
     """Whether a file of a directory may have references, by its name."""
@@ -109,15 +115,18 @@ def rewrite(sources: Sequence[Source], aim: Aim) -> list[Result]:
     for source in sources:
         if _is_yaml(source):
             try:
-                read[source.path] = _read(source)
+                one = _read(source)
             except RewritingError as error:
                 problems[source.path] = error
+            else:
+                if not one.is_template:
+                    read[source.path] = one
     names = _replaced_names(read)
     results = []
     for source in sources:
         path = source.path
         # What is no YAML may become some when it is filled in.
-        if path in problems and "{{" not in source.text:
+        if path in problems and not _TO_FILL_IN.search(source.text):
             results.append(Result(path, source.text, source.text, problem=str(problems[path])))
         else:
             results.append(_result(source, read.get(path), names.get(path, frozenset()), aim))
@@ -165,7 +174,7 @@ def _is_yaml(source: Source) -> bool:
     is_meant = source.kind != DOCKERFILE if source.kind else bool(_YAML_NAME.fullmatch(name))
     # A kustomization may bring in others.
     is_of_interest = _OF_INTEREST.search(source.text) or _KUSTOMIZATION_NAME.fullmatch(name)
-    return is_meant and bool(is_of_interest) and not rewriting_templates.is_template(source.text)
+    return is_meant and bool(is_of_interest)
 
 
 def _read(source: Source) -> _Read:

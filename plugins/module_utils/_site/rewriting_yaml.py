@@ -41,7 +41,7 @@ KUBERNETES, HELM, KUSTOMIZE, COMPOSE = "kubernetes", "helm", "kustomize", "compo
 
 # Data for programs, and descriptions of fields: what is called image there is none.
 _NO_IMAGES = ("ConfigMap", "CustomResourceDefinition", "Secret")
-_LABELS = ("annotations", "labels", "matchLabels", "metadata", "nodeSelector", "selector")
+LABELS = ("annotations", "labels", "matchLabels", "metadata", "nodeSelector", "selector")
 _IMAGE_KEY = re.compile(r".*(?:[a-z0-9]Image|[_-]image)")
 _TAGGED = re.compile(r"(?!.*://)\S+[:@][^/\s]+")
 # What stands before a mapping that begins on the next line.
@@ -150,6 +150,28 @@ def fields(node: Any, _inside: tuple[int, ...] = ()) -> dict[str, Any]:
 
 def items(node: Any) -> list[Any]:
     return list(node.value) if isinstance(node, yaml.SequenceNode) else []
+
+
+def is_template(documents: Iterable[Any], *, known: bool) -> bool:
+    """Whether it is YAML by chance, and is to be filled in first: {{ x }} is a mapping whose key is one.
+
+    In a text without quotes it may also stand in what is `known` to be a manifest or the like.
+    """
+    waiting, seen = list(documents), set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            if any(isinstance(key, yaml.MappingNode) and key.flow_style for key, _value in node.value):
+                return True
+            waiting += [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        elif not known and not node.style and "{{" in node.value:
+            return True
+    return False
 
 
 def value_of(node: Any) -> str:
@@ -266,7 +288,7 @@ class Finder:
             self._field(key, value, where, is_split=parts is not None)
 
     def _field(self, key: str, value: Any, where: _Where, *, is_split: bool) -> None:
-        if key in _LABELS and where.kind != HELM:
+        if key in LABELS and where.kind != HELM:
             return
         if key == "images" and where.kind == KUSTOMIZE:
             for entry in items(value):

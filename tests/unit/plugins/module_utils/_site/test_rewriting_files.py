@@ -109,6 +109,12 @@ def test_files_without_images_are_not_even_read() -> None:
         ("image:\n  {{ toYaml .x }}\n# image: nginx\nimage: # none\nimage: &a x\n", []),
         ("image: nginx # stevedore: keep\n{{ x }}", ["kept"]),
         ("{{- /* stevedore: keep */}}\nimage: nginx\n", ["kept"]),
+        (
+            "metadata:\n  labels:\n    image: web\n  annotations: {{ x }}\n    {{ y }}\n    image: web\n"
+            "spec:\n- labels:\n    'image': web\n  image: [[nginx|hub/library/nginx]]\n",
+            ["rewritten"],
+        ),
+        ("metadata:\n  x: {% if y %}\nimage: [[nginx|hub/library/nginx]]\n", ["rewritten"]),
     ],
 )
 def test_templates(marked: str, expected: list[str]) -> None:
@@ -116,6 +122,34 @@ def test_templates(marked: str, expected: list[str]) -> None:
     assert [finding.state for finding in result.findings] == expected
     assert result.after == after(marked)
     assert not rewritten("chart/templates/pod.yaml", result.after).changed
+
+
+@pytest.mark.parametrize(
+    ("path", "marked", "kind", "expected"),
+    [
+        (
+            "values.yaml",
+            "image:\n  registry: [[docker.io|]]\n  repository: [[bitnami/nginx|=hub/bitnami/nginx]]\n  tag: '1'\n"
+            "config: |\n  {{ .Values.x }}\n  image: nginx\n",
+            "helm",
+            ["rewritten"],
+        ),
+        ("a.yaml", f"{POD}image: [[nginx|hub/library/nginx]]\nargs: --x={{{{ .y }}}}\n", "kubernetes", ["rewritten"]),
+        (
+            "a.yaml",
+            "apiVersion: v1\nkind: ConfigMap\ndata:\n  a: |\n    {{ if .x }}\n    image: nginx\n",
+            "kubernetes",
+            [],
+        ),
+    ],
+)
+def test_yaml_with_templates_inside_of_its_texts_is_yaml(
+    path: str, marked: str, kind: str, expected: list[str]
+) -> None:
+    result = rewritten(path, before(marked))
+    assert list(result.kinds) == [kind]
+    assert [finding.state for finding in result.findings] == expected
+    assert result.after == after(marked)
 
 
 # ------------------------------------------------------------------ what holds for any file
