@@ -103,14 +103,15 @@ def shown(page: Page, words: str) -> int:
           const input = document.querySelector('input');
           input.value = '{words}';
           input.dispatchEvent(new Event('input'));
-          return [...input.closest('section').querySelectorAll('tbody tr')].filter((row) => !row.hidden).length;
+          return [...input.closest('section').querySelectorAll('tbody tr')].filter((row) => row.offsetHeight).length;
         }})()"""
     )
     return count
 
 
-def test_tables_can_be_searched(chromium: Page, report: tuple[Path, str]) -> None:
-    chromium.open(report[0])
+@pytest.mark.parametrize("size", [DESK, PHONE])
+def test_tables_can_be_searched(chromium: Page, report: tuple[Path, str], size: tuple[int, int]) -> None:
+    chromium.open(report[0], size)
     everything = shown(chromium, "")
     assert everything >= MANY
     assert 0 < shown(chromium, "app 11") < everything

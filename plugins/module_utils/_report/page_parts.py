@@ -71,6 +71,7 @@ td .badge { display: inline-block; padding: .05rem .6rem; border-radius: 2rem; f
 td .badge.copy { background: var(--new-bg); color: var(--new); }
 td .badge.fail, td .badge.refuse { background: var(--bad-bg); color: var(--bad); }
 td .badge.defer, td .badge.skip { background: var(--wait-bg); color: var(--wait); }
+[hidden] { display: none !important; }
 ul { padding-left: 1.2rem; overflow-wrap: anywhere; }
 footer { margin-top: 3rem; color: var(--faint); font-size: .85rem; }
 @media (max-width: 47rem) {
