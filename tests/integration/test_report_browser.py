@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import DESK, PHONE, Page, browser
+from browser import DESK, PAPER, PHONE, Page, browser
 
 from ansible_collections.stevedore.ecr.plugins.module_utils._report.page import page as run_page
 from ansible_collections.stevedore.ecr.plugins.module_utils._report.run import run_from
@@ -116,6 +116,15 @@ def test_tables_can_be_searched(chromium: Page, report: tuple[Path, str], size: 
     assert everything >= MANY
     assert 0 < shown(chromium, "app 11") < everything
     assert shown(chromium, "nothing-like-this") == 0
+
+
+def test_tables_are_tables_on_paper(chromium: Page, report: tuple[Path, str], tmp_path: Path) -> None:
+    chromium.open(report[0], PAPER)
+    chromium.screenshot(tmp_path / "paper.png")
+    displays = "['thead', 'tbody tr', 'td'].map((one) => getComputedStyle(document.querySelector(one)).display)"
+    assert chromium(displays) == ["table-header-group", "table-row", "table-cell"]
+    assert chromium("getComputedStyle(document.querySelector('input')).display") == "none"
+    assert chromium("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_a_picture_of_it(chromium: Page, report: tuple[Path, str], tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 PHONE, DESK = (390, 844), (1280, 900)
+# A4 between its margins.
+PAPER = (718, 1046)
 
 
 class BrowserError(Exception):
@@ -37,7 +39,7 @@ class Page:
             self._call(f"{domain}.enable")
 
     def open(self, path: Path, size: tuple[int, int] = DESK, *, dark: bool = False) -> None:
-        """Anew, as on a screen of this size, by a reader who prefers it dark or light."""
+        """Anew, as on a screen of this size or on paper, by a reader who prefers it dark or light."""
         width, height = size
         self._call(
             "Emulation.setDeviceMetricsOverride",
@@ -47,7 +49,7 @@ class Page:
             mobile=size == PHONE,
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self._call("Emulation.setEmulatedMedia", features=[scheme])
+        self._call("Emulation.setEmulatedMedia", media="print" if size == PAPER else "screen", features=[scheme])
         self._events.clear()
         self._call("Page.navigate", url=path.resolve().as_uri())
         while not any(event["method"] == "Page.loadEventFired" for event in self._events):

@@ -74,7 +74,7 @@ td .badge.defer, td .badge.skip { background: var(--wait-bg); color: var(--wait)
 [hidden] { display: none !important; }
 ul { padding-left: 1.2rem; overflow-wrap: anywhere; }
 footer { margin-top: 3rem; color: var(--faint); font-size: .85rem; }
-@media (max-width: 47rem) {
+@media screen and (max-width: 47rem) {
   main { padding: 1.5rem 1rem; } .verdict { font-size: 1.4rem; } dl { grid-template-columns: 1fr 1fr; }
   input { max-width: none; } table, tbody, tr, td { display: block; } thead { display: none; }
   thead.sortable { display: block; border-bottom: 1px solid var(--line); padding: .35rem .6rem; }
@@ -89,7 +89,9 @@ footer { margin-top: 3rem; color: var(--faint); font-size: .85rem; }
   main { max-width: none; padding: 0; } input, button.copy, details { display: none; }
   th button::after { content: none; }
   tr, dl div { break-inside: avoid; } thead { display: table-header-group; } section { margin-top: 1.5rem; }
-  body { font-size: 10pt; }
+  body { font-size: 10pt; } table { font-size: 8pt; } th, td { padding: .3rem .4rem; }
+  td:first-child { min-width: 8rem; } th, code span { white-space: normal; }
+  td { overflow-wrap: normal; } td b, td code, td small, td.why { overflow-wrap: anywhere; }
 }
 """
 
