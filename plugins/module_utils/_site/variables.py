@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from ansible_collections.stevedore.ecr.plugins.module_utils._mirror import wishes
@@ -94,7 +95,7 @@ def _written_twice(images: Sequence[Placed]) -> Iterator[str]:
         if image.way == CACHE:
             continue
         for name, identifier in image.wish.tags.items():
-            what = (image.way, image.wish.source, identifier, image.wish.dockerfile, image.wish.platforms)
+            what = (image.way, replace(image.wish, tags={}), identifier)
             other, same = first.setdefault((image.wish.repository, name), (image, what))
             if same != what:
                 yield (

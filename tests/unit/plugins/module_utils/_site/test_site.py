@@ -319,6 +319,13 @@ def test_any_text_has_an_address_or_none(text: str) -> None:
             {"images": [{"source": "nginx:1", "repository": "a/b"}, "ghcr.io/a/b:1"]},
             "images[1]: writes a/b:1, which images[0] writes too, in another way",
         ),
+        *(
+            (
+                {"images": ["nginx:1", {"source": "nginx:1", **manner}]},
+                "images[1]: writes nginx:1, which images[0] writes too, in another way",
+            )
+            for manner in ({"referrers": True}, {"on_moved_tag": "skip"}, {"transport": "docker"})
+        ),
         (
             {
                 "images": [
