@@ -21,7 +21,8 @@ _ENDPOINTS = {"ecr.api": "Interface", "ecr.dkr": "Interface", "logs": "Interface
 
 def egress(sync: Sync, network: Mapping[str, Any]) -> list[Document]:
     """The rules of a security group of our own. HTTPS, and where there is no internet, no further than needed."""
-    if sync.assign_public_ip:
+    # Who does not have endpoints checked has another way out, such as a NAT gateway.
+    if sync.assign_public_ip or not sync.check_endpoints:
         return [_https(cidr_ip="0.0.0.0/0")]
     inside = [_https(cidr_ip=cidr) for cidr in sorted(network["cidrs"])]
     # What comes from S3 by a gateway has public addresses, and all layers do.
