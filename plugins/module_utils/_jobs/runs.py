@@ -43,6 +43,10 @@ class State:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
+# AWS may take some seconds until it shows a run that it has started.
+NOT_SHOWN_YET = State("PENDING", ended=False, succeeded=False)
+
+
 class Run(ABC):
     """A kind of run. `service` is asked for it; a run is named by its id, and by what it is a run of."""
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.kind import Fields, ask
-from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.runs import Log, Run, State
+from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.runs import NOT_SHOWN_YET, Log, Run, State
 
 _LOG_GROUP = "/aws/batch/job"
 _JOBS_IN_A_CALL = 100
@@ -29,7 +29,10 @@ class BatchJob(Run):
 
     def state(self, client: Any, name: str, run_id: str) -> State:
         doing = f"look at the job {run_id}"
-        job = ask(client, "describe_jobs", doing, jobs=[run_id])["jobs"][0]
+        jobs = ask(client, "describe_jobs", doing, jobs=[run_id])["jobs"]
+        if not jobs:
+            return NOT_SHOWN_YET
+        job = jobs[0]
         size = job.get("arrayProperties", {}).get("size", 0)
         children = _described(client, doing, [f"{run_id}:{number}" for number in range(size)])
         status = job["status"]

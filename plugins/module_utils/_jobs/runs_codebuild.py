@@ -14,7 +14,7 @@ from typing import Any
 
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.errors import AnsibleECRError
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.kind import Fields, ask
-from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.runs import Log, Run, State
+from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.runs import NOT_SHOWN_YET, Log, Run, State
 
 _AT_WORK = "AccountLimitExceededException"
 _BUILDS_IN_A_CALL = 100
@@ -33,7 +33,10 @@ class CodeBuildBuild(Run):
         return str(answer["build"]["id"])
 
     def state(self, client: Any, name: str, run_id: str) -> State:
-        build = ask(client, "batch_get_builds", f"look at the build {run_id}", ids=[run_id])["builds"][0]
+        builds = ask(client, "batch_get_builds", f"look at the build {run_id}", ids=[run_id])["builds"]
+        if not builds:
+            return NOT_SHOWN_YET
+        build = builds[0]
         status = build["buildStatus"]
         return State(
             status,
@@ -60,7 +63,10 @@ class CodeBuildBatch(Run):
 
     def state(self, client: Any, name: str, run_id: str) -> State:
         doing = f"look at the batch of builds {run_id}"
-        batch = ask(client, "batch_get_build_batches", doing, ids=[run_id])["buildBatches"][0]
+        batches = ask(client, "batch_get_build_batches", doing, ids=[run_id])["buildBatches"]
+        if not batches:
+            return NOT_SHOWN_YET
+        batch = batches[0]
         summaries = {
             group["identifier"]: group["currentBuildSummary"]
             for group in batch.get("buildGroups", [])

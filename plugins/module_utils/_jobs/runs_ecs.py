@@ -14,7 +14,7 @@ from typing import Any
 
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.errors import AnsibleECRError
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.kind import Fields, ask
-from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.runs import Log, Run, State
+from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.runs import NOT_SHOWN_YET, Log, Run, State
 
 
 class EcsTask(Run):
@@ -33,7 +33,10 @@ class EcsTask(Run):
 
     def state(self, client: Any, name: str, run_id: str) -> State:
         cluster, doing = run_id.split("/")[-2], f"look at the task {run_id}"
-        task = ask(client, "describe_tasks", doing, cluster=cluster, tasks=[run_id])["tasks"][0]
+        tasks = ask(client, "describe_tasks", doing, cluster=cluster, tasks=[run_id])["tasks"]
+        if not tasks:
+            return NOT_SHOWN_YET
+        task = tasks[0]
         ended = task["lastStatus"] == "STOPPED"
         codes = {one["name"]: one.get("exitCode") for one in task["containers"]}
         return State(

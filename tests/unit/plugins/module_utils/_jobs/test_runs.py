@@ -13,7 +13,9 @@ import pytest
 
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.errors import AnsibleECRError
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.runs import Log, Run, State, follow
+from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.runs_batch import BatchJob
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.runs_codebuild import CodeBuildBatch, CodeBuildBuild
+from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.runs_ecs import EcsTask
 from ansible_collections.stevedore.ecr.tests.unit.support.fake_aws import FakeAws
 from ansible_collections.stevedore.ecr.tests.unit.support.fake_clock import FakeClock
 from ansible_collections.stevedore.ecr.tests.unit.support.fake_ecr import Refused
@@ -153,3 +155,32 @@ def test_a_batch_says_which_build_failed() -> None:
     assert state.why == "shard_1: phase BUILD FAILED: exit status 2"
     assert [(log.stream, log.label) for log in state.logs] == [("0", "shard_0"), ("1", "shard_1")]
     assert state.details == {"builds": {"shard_0": "SUCCEEDED", "shard_1": "FAILED"}}
+
+
+TASK = "arn:aws:ecs:eu-west-1:123456789012:task/jobs/abc"
+
+
+class Forgetful(FakeAws):
+    """Shows nothing of what it has started."""
+
+    def __init__(self, service: str) -> None:
+        self.service = service
+        super().__init__()
+
+    def _describe_tasks(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        return {"tasks": [], "failures": [{"arn": request["tasks"][0], "reason": "MISSING"}]}
+
+    def _describe_jobs(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        return {"jobs": []}
+
+    def _batch_get_builds(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        return {"builds": [], "buildsNotFound": request["ids"]}
+
+    def _batch_get_build_batches(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        return {"buildBatches": [], "buildBatchesNotFound": request["ids"]}
+
+
+@pytest.mark.parametrize("run", [EcsTask(), BatchJob(), CodeBuildBuild(), CodeBuildBatch()])
+def test_a_run_that_aws_does_not_show_yet_has_not_ended(run: Run) -> None:
+    state = run.state(Forgetful(run.service).client, "jobs", TASK)
+    assert (state.status, state.ended, state.succeeded) == ("PENDING", False, False)
