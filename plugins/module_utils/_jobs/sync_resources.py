@@ -88,7 +88,8 @@ def _container(sync: Sync, image: str) -> Document:
     return {
         "image": image,
         "command": command(),
-        "environment": [{"name": name, "value": value} for name, value in _variables(sync).items()],
+        # AWS Batch drops those without a value.
+        "environment": [{"name": name, "value": value} for name, value in _variables(sync).items() if value],
         "user": _NO_ROOT,
         "readonlyRootFilesystem": True,
         "mountPoints": [{"sourceVolume": "scratch", "containerPath": SCRATCH, "readOnly": False}],

@@ -56,6 +56,17 @@ def test_definitions_have_revisions_and_tags(jobs: Jobs) -> None:
         jobs.start(jobDefinition="sync:2")
 
 
+def test_variables_without_a_value_are_dropped(jobs: Jobs) -> None:
+    (first,) = jobs.batch.describe_job_definitions(jobDefinitionName="sync")["jobDefinitions"]
+    given = {name: first[name] for name in ("jobDefinitionName", "type", "platformCapabilities")}
+    variables = [{"name": "A", "value": ""}, {"name": "B", "value": "b"}]
+    second = jobs.batch.register_job_definition(
+        **given, containerProperties={**first["containerProperties"], "environment": variables}
+    )
+    (shown,) = jobs.batch.describe_job_definitions(jobDefinitions=[second["jobDefinitionArn"]])["jobDefinitions"]
+    assert shown["containerProperties"]["environment"] == variables[1:]
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -152,12 +152,18 @@ def register_job_definition(request: Json) -> Json:
     place.definitions[f"{name}:{revision}"] = {
         "tags": {},
         **{key: value for key, value in request.items() if key in _DEFINITION},
+        "containerProperties": _kept(request["containerProperties"]),
         "jobDefinitionArn": arn,
         "revision": revision,
         "status": "ACTIVE",
         "containerOrchestrationType": "ECS",
     }
     return {"jobDefinitionName": name, "jobDefinitionArn": arn, "revision": revision}
+
+
+@documented("terraform-provider-aws, batch/container_properties.go: AWS drops environment variables without a value")
+def _kept(container: Json) -> Json:
+    return {**container, "environment": [one for one in container.get("environment") or [] if one.get("value")]}
 
 
 @service.operation

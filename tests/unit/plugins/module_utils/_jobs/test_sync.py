@@ -336,6 +336,14 @@ def test_a_task_is_not_root_and_writes_nowhere_but_to_its_scratch() -> None:
     assert batch["retryStrategy"] == {"attempts": 3}
 
 
+@pytest.mark.parametrize("key", ["", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1"])
+def test_a_variable_without_a_value_is_left_out_as_aws_batch_does(key: str) -> None:
+    batch = running(engine="batch", s3_bucket_kms_key_arn=key)["compute"][2]["definition"]
+    given = {one["name"]: one["value"] for one in batch["containerProperties"]["environment"]}
+    assert all(given.values())
+    assert given.get("MIRROR_JOB_KMS_KEY", "") == key
+
+
 @pytest.mark.parametrize(("count", "array"), [(1, None), (8, {"Size": 8})])
 def test_one_shard_is_no_array(count: int, array: dict[str, int] | None) -> None:
     given = running(engine="batch", shards=count)
