@@ -277,6 +277,16 @@ def left(cloud: Cloud) -> dict[str, list[str]]:
     return {kind: sorted(names) for kind, names in found.items() if names}
 
 
+def test_nothing_goes_from_an_account_that_is_not_meant(cloud: Cloud, role: Role) -> None:
+    role(run_now="never")
+    before = left(cloud)
+    cloud.forget_calls()
+    gone = role(fails=True, state="absent", delete_images=True, account_id="210987654321")
+    assert "account_id: is 210987654321" in " ".join(gone.output.split())
+    assert changes(cloud) == []
+    assert left(cloud) == before
+
+
 # ------------------------------------------------------------------ refused
 
 # What else is refused is a table in the unit tests.

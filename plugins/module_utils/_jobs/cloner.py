@@ -16,7 +16,11 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.errors import A
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs import cloner_resources as resources
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.cloner_images import addresses, job_files, read_images
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.cloner_roles import roles
-from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.cloner_variables import Cloner, problems
+from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.cloner_variables import (
+    Cloner,
+    place_problems,
+    problems,
+)
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.permissions import Document
 
 _PURPOSES = ("build", "schedule", "batch")
@@ -25,9 +29,7 @@ _PURPOSES = ("build", "schedule", "batch")
 def parts(given: Mapping[str, Any]) -> Document:
     """Everything that the role makes. Raises an error with all that is wrong with the variables."""
     cloner = Cloner(given)
-    wrong = list(problems(cloner))
-    if wrong:
-        raise AnsibleECRError(f"Not valid: {'; '.join(wrong)}", code="InvalidVariables")
+    _stop_if(list(problems(cloner)))
     images = read_images(cloner)
     wanted_roles = roles(cloner, images.repositories, images.need_engine)
     return {
@@ -48,8 +50,9 @@ def parts(given: Mapping[str, Any]) -> Document:
 
 
 def leftovers(given: Mapping[str, Any]) -> Document:
-    """All that the role may have made."""
+    """All that the role may have made. Raises an error where it would be that of somebody else."""
     cloner = Cloner(given)
+    _stop_if(list(place_problems(cloner)))
     kinds = {
         "schedule": cloner.project,
         "codebuild_project": cloner.project,
@@ -62,3 +65,8 @@ def leftovers(given: Mapping[str, Any]) -> Document:
         "roles": [{"name": cloner.role(purpose)} for purpose in _PURPOSES],
         "repositories": [f"{cloner.namespace}/{name}" for name in cloner.containers],
     }
+
+
+def _stop_if(wrong: list[str]) -> None:
+    if wrong:
+        raise AnsibleECRError(f"Not valid: {'; '.join(wrong)}", code="InvalidVariables")

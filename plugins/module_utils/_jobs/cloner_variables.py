@@ -15,6 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.schedules import schedule_problem
+from ansible_collections.stevedore.ecr.plugins.module_utils._oci.reference import (
+    InvalidReferenceError,
+    check_repository,
+)
 
 PLATFORMS = {"x86_64": "linux/amd64", "arm64": "linux/arm64"}
 MAX_SHARDS = 100
@@ -139,21 +143,30 @@ class Cloner:
         return f"arn:{self.partition}:s3:::{self.bucket_name}"
 
 
-def problems(cloner: Cloner) -> Iterator[str]:
-    """With the names of the variables, without what they all begin with."""
+def place_problems(cloner: Cloner) -> Iterator[str]:
+    """Of the variables that say which cloner is meant, and where: also what is to go must be that of no other."""
     if not _PREFIX.fullmatch(cloner.prefix):
         yield f"prefix: must be at most 20 small letters, digits and hyphens, not {cloner.prefix!r}"
-    yield from _container_problems(cloner.containers, cloner.build_commands)
-    problem = schedule_problem(cloner.schedule)
-    if problem:
-        yield f"schedule: {problem}"
-    yield from _login_problems(cloner)
+    try:
+        check_repository(cloner.namespace)
+    except InvalidReferenceError as error:
+        yield f"namespace: {error}"
     for name, said, here in (
         ("account_id", cloner.account_id, cloner.account),
         ("region", cloner.asked_region, cloner.region),
     ):
         if said and str(said) != here:
             yield f"{name}: is {said}, and the credentials and settings of this play are for {here}"
+
+
+def problems(cloner: Cloner) -> Iterator[str]:
+    """With the names of the variables, without what they all begin with."""
+    yield from place_problems(cloner)
+    yield from _container_problems(cloner.containers, cloner.build_commands)
+    problem = schedule_problem(cloner.schedule)
+    if problem:
+        yield f"schedule: {problem}"
+    yield from _login_problems(cloner)
     if cloner.vpc and not all(cloner.vpc.get(field) for field in ("id", "subnets", "security_groups")):
         yield "vpc: needs id, subnets and security_groups"
     if cloner.fan_out not in range(1, MAX_SHARDS + 1):

@@ -23,7 +23,7 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.sync_roles imp
     roles,
     source_policies,
 )
-from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.sync_variables import Sync, problems
+from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.sync_variables import Sync, name_problems, problems
 
 
 def parts(given: Mapping[str, Any]) -> Document:
@@ -69,8 +69,9 @@ def running_parts(given: Mapping[str, Any], image: str, network: Mapping[str, An
 
 
 def leftovers(given: Mapping[str, Any]) -> Document:
-    """All that the role may have made."""
+    """All that the role may have made. Raises an error where it cannot have made anything of that name."""
     sync = Sync(given)
+    _stop_if(list(name_problems(sync)))
     return {
         "names": sync.names,
         "resources": resources.leftovers(sync),

@@ -164,10 +164,15 @@ class Sync:
         return f"arn:{self.partition}:s3:::{self.bucket}"
 
 
-def problems(sync: Sync) -> Iterator[str]:
-    """With the names of the variables, without what they all begin with."""
+def name_problems(sync: Sync) -> Iterator[str]:
+    """Of the variable that all names follow from, also those of what is to go."""
     if not _NAMESPACE.fullmatch(str(sync.namespace)):
         yield f"namespace: must be at most 28 small letters, digits and hyphens, not {sync.namespace!r}"
+
+
+def problems(sync: Sync) -> Iterator[str]:
+    """With the names of the variables, without what they all begin with."""
+    yield from name_problems(sync)
     yield from _config_problems(sync.config)
     problem = schedule_problem(sync.schedule)
     if problem:

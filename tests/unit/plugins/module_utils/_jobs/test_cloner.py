@@ -108,6 +108,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "another region": ({"asked_region": "us-east-1"}, "region: is us-east-1, and the credentials and settings"),
     "a prefix": ({"prefix": "Clone_"}, "prefix: must be at most 20 small letters"),
     "a namespace": ({"namespace": "Ours"}, "namespace: "),
+    "no namespace": ({"namespace": ""}, "namespace: "),
     "shards": ({"fan_out": 0}, "fan_out: must be a number from 1 to 100"),
     "a timeout": ({"timeout": 4}, "timeout: must be 5 to 2160 minutes"),
     "days": ({"log_retention_days": 2}, "log_retention_days: must be one of 1, 3, 5"),
@@ -121,6 +122,14 @@ def test_what_is_wrong_is_told(name: str) -> None:
     variables, message = WRONG[name]
     with pytest.raises(AnsibleECRError) as caught:
         made(**variables)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["another account", "another region", "a prefix", "a namespace", "no namespace"])
+def test_nothing_of_somebody_else_s_goes(name: str) -> None:
+    variables, message = WRONG[name]
+    with pytest.raises(AnsibleECRError) as caught:
+        leftovers({**DEFAULTS, **variables})
     assert message in str(caught.value)
 
 

@@ -359,6 +359,12 @@ def test_what_one_engine_makes_the_other_takes_away() -> None:
     assert set(everything) >= {*made["fargate"], *made["batch"], "schedule"}
 
 
+@pytest.mark.parametrize("name", ["", "Bad Name"])
+def test_nothing_goes_by_a_name_that_no_sync_has(name: str) -> None:
+    with pytest.raises(AnsibleECRError, match=r"^Not valid: namespace: must be"):
+        leftovers(variables(namespace=name))
+
+
 # ------------------------------------------------------------------ shards
 
 SIZES = st.lists(st.integers(1, 300), min_size=1, max_size=30)
