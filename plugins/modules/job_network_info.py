@@ -80,11 +80,11 @@ network:
       elements: str
       sample: [subnet-0123456789abcdef0]
     endpoints:
-      description: The services that it has endpoints for.
+      description: Its endpoints, each with the C(service) that it is for and its C(type).
       returned: always
       type: list
-      elements: str
-      sample: [com.amazonaws.eu-west-1.s3]
+      elements: dict
+      sample: [{"service": "com.amazonaws.eu-west-1.s3", "type": "Gateway"}]
     s3_prefix_lists:
       description: What stands for the addresses of Amazon S3.
       returned: always

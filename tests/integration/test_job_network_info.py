@@ -18,12 +18,16 @@ def operator(cloud: Cloud, actions: list[str]) -> dict[str, str]:
     return cloud.role("operator", [{"Effect": "Allow", "Action": actions, "Resource": "*"}])
 
 
+KINDS = {"s3": "Gateway"}
+
+
 def make_network(cloud: Cloud, *endpoints: str) -> tuple[str, str]:
     ec2 = cloud.client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.7.1.0/24")["Subnet"]["SubnetId"]
     for name in endpoints:
-        ec2.create_vpc_endpoint(VpcId=vpc, ServiceName=f"com.amazonaws.{cloud.region}.{name}")
+        kind = KINDS.get(name, "Interface")
+        ec2.create_vpc_endpoint(VpcId=vpc, ServiceName=f"com.amazonaws.{cloud.region}.{name}", VpcEndpointType=kind)
     return vpc, subnet
 
 
@@ -43,7 +47,10 @@ def test_a_private_network_with_the_endpoints_that_it_has(cloud: Cloud, module: 
     vpc, subnet = make_network(cloud, "ecr.api", "s3")
     found = module("job_network_info", {"vpc_id": vpc, "subnet_ids": [subnet]}, check=True)
     assert not found["changed"]
-    assert found["network"]["endpoints"] == [f"com.amazonaws.{cloud.region}.{name}" for name in ("ecr.api", "s3")]
+    assert found["network"]["endpoints"] == [
+        {"service": f"com.amazonaws.{cloud.region}.ecr.api", "type": "Interface"},
+        {"service": f"com.amazonaws.{cloud.region}.s3", "type": "Gateway"},
+    ]
     assert found["network"]["cidrs"] == ["10.7.0.0/16"]
     assert found["network"]["subnet_ids"] == [subnet]
     assert [one[:3] for one in found["network"]["s3_prefix_lists"]] == ["pl-"]

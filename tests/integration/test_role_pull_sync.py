@@ -119,15 +119,21 @@ def test_a_private_network_without_endpoints_is_caught(cloud: Cloud, sync: Sync)
     ec2 = cloud.client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.7.1.0/24")["Subnet"]["SubnetId"]
-    private = {"vpc_id": vpc, "subnet_ids": [subnet], "assign_public_ip": False}
-    for service in ("ecr.dkr", "logs"):
-        ec2.create_vpc_endpoint(VpcId=vpc, ServiceName=f"com.amazonaws.{cloud.region}.{service}")
+    config = {"repos": [{"source": f"{SOURCE}.dkr.ecr.{cloud.region}.amazonaws.com/my-app"}]}
+    private = {"vpc_id": vpc, "subnet_ids": [subnet], "assign_public_ip": False, "config": config}
+
+    def make_endpoint(service: str, kind: str) -> None:
+        name = f"com.amazonaws.{cloud.region}.{service}"
+        ec2.create_vpc_endpoint(VpcId=vpc, ServiceName=name, VpcEndpointType=kind)
+
+    for service in ("ecr.dkr", "logs", "s3"):
+        make_endpoint(service, "Interface")
     said = sync(fails=True, **private).run.output
     assert f"{vpc} has no endpoint for ecr.api (Interface), s3 (Gateway)" in said
     assert roles(cloud) == set()
 
-    for service in ("ecr.api", "s3"):
-        ec2.create_vpc_endpoint(VpcId=vpc, ServiceName=f"com.amazonaws.{cloud.region}.{service}")
+    make_endpoint("ecr.api", "Interface")
+    make_endpoint("s3", "Gateway")
     sync(**private)
     (group,) = ec2.describe_security_groups(Filters=[{"Name": "group-name", "Values": [NAMESPACE]}])["SecurityGroups"]
     allowed = group["IpPermissionsEgress"]

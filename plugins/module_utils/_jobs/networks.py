@@ -34,9 +34,12 @@ def describe(client: Any, vpc_id: str, subnet_ids: Sequence[str]) -> dict[str, A
         "cidrs": sorted(block["CidrBlock"] for block in blocks),
         "subnet_ids": list(found),
         "endpoints": sorted(
-            endpoint["ServiceName"]
-            for endpoint in endpoints["VpcEndpoints"]
-            if endpoint["VpcId"] == vpc["VpcId"] and endpoint["State"].lower() == "available"
+            (
+                {"service": endpoint["ServiceName"], "type": endpoint["VpcEndpointType"]}
+                for endpoint in endpoints["VpcEndpoints"]
+                if endpoint["VpcId"] == vpc["VpcId"] and endpoint["State"].lower() == "available"
+            ),
+            key=lambda endpoint: (endpoint["service"], endpoint["type"]),
         ),
         "s3_prefix_lists": sorted(one["PrefixListId"] for one in lists),
     }

@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.aws_registries import ecr_host
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.permissions import Document
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.sync_variables import Sync
 
-# Without a way into the internet, tasks get nowhere but by these.
+# Without a way into the internet, tasks get nowhere but by these. Amazon ECR hands out layers by the gateway alone.
 _ENDPOINTS = {"ecr.api": "Interface", "ecr.dkr": "Interface", "logs": "Interface", "s3": "Gateway"}
 
 
@@ -39,15 +40,27 @@ def network_problems(sync: Sync, network: Mapping[str, Any]) -> Iterator[str]:
     elif not network["subnet_ids"]:
         yield f"subnet_ids: are missing: the network {network['vpc_id']} has none by default"
     elif not sync.assign_public_ip and sync.check_endpoints:
-        missing = [f"{name} ({kind})" for name, kind in _ENDPOINTS.items() if not _has(network, name)]
+        missing = [f"{name} ({kind})" for name, kind in _ENDPOINTS.items() if not _has(network, name, kind)]
         if missing:
             yield (
                 f"vpc_id: {network['vpc_id']} has no endpoint for {', '.join(missing)}: tasks without a public address "
                 f"need com.amazonaws.{sync.region}.NAME for each of them. Where the subnets have another way into the "
                 "internet, such as a NAT gateway, set check_endpoints to false"
             )
+        elsewhere = sorted(_source_regions(sync) - {sync.region})
+        if elsewhere:
+            yield (
+                f"config.repos: has sources in {', '.join(elsewhere)}, which tasks without a public address cannot "
+                f"reach: endpoints of {sync.region} lead nowhere else. Where the subnets have another way into the "
+                "internet, such as a NAT gateway, set check_endpoints to false"
+            )
 
 
-def _has(network: Mapping[str, Any], service: str) -> bool:
+def _has(network: Mapping[str, Any], service: str, kind: str) -> bool:
     """Whatever the names of services begin with in other partitions."""
-    return any(name.endswith(f".{service}") for name in network["endpoints"])
+    return any(one["service"].endswith(f".{service}") and one["type"] == kind for one in network["endpoints"])
+
+
+def _source_regions(sync: Sync) -> set[str]:
+    hosts = (ecr_host(str(repo["source"]).partition("/")[0]) for repo in sync.repos)
+    return {host.region for host in hosts if host is not None}

@@ -19,13 +19,15 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.selection im
 
 SOURCE = "111122223333"
 HOST = f"{SOURCE}.dkr.ecr.us-east-1.amazonaws.com"
+NEAR = f"{SOURCE}.dkr.ecr.eu-west-1.amazonaws.com"
 ACCOUNT, REGION = "210987654321", "eu-west-1"
 REGISTRY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
+KINDS = {"ecr.api": "Interface", "ecr.dkr": "Interface", "logs": "Interface", "s3": "Gateway"}
 NETWORK = {
     "vpc_id": "vpc-1",
     "cidrs": ["10.0.0.0/16"],
     "subnet_ids": ["subnet-1", "subnet-2"],
-    "endpoints": [f"com.amazonaws.{REGION}.{name}" for name in ("ecr.api", "ecr.dkr", "logs", "s3")],
+    "endpoints": [{"service": f"com.amazonaws.{REGION}.{name}", "type": kind} for name, kind in KINDS.items()],
     "s3_prefix_lists": ["pl-1"],
 }
 # The words of the module that this role succeeds, in YAML.
@@ -311,16 +313,33 @@ def running(network: dict[str, Any] | None = None, **given: Any) -> dict[str, An
     return running_parts(variables(**given), "runner:1", network or NETWORK, "sg-own")
 
 
+def private(**given: Any) -> dict[str, Any]:
+    return {"assign_public_ip": False, "config": {"repos": [{"source": f"{NEAR}/my-app"}]}, **given}
+
+
 def test_a_missing_endpoint_is_named() -> None:
-    network = {**NETWORK, "endpoints": [f"com.amazonaws.{REGION}.ecr.dkr", f"com.amazonaws.{REGION}.s3"]}
+    network = {**NETWORK, "endpoints": [one for one in NETWORK["endpoints"] if one["service"][-3:] in ("dkr", ".s3")]}
     assert running(network)  # there is a public address
     with pytest.raises(AnsibleECRError, match=r"no endpoint for ecr\.api \(Interface\), logs \(Interface\):"):
-        running(network, assign_public_ip=False)
-    assert running(network, assign_public_ip=False, check_endpoints=False)
+        running(network, **private())
+    assert running(network, **private(check_endpoints=False))
+
+
+def test_an_endpoint_of_another_type_is_none() -> None:
+    network = {**NETWORK, "endpoints": [{**one, "type": "Interface"} for one in NETWORK["endpoints"]]}
+    with pytest.raises(AnsibleECRError, match=r"no endpoint for s3 \(Gateway\):"):
+        running(network, **private())
+
+
+def test_endpoints_do_not_lead_to_sources_of_other_regions() -> None:
+    config = {"repos": [{"source": f"{NEAR}/my-app"}, {"source": f"{HOST}/my-app", "destination": "other"}]}
+    with pytest.raises(AnsibleECRError, match=r"config\.repos: has sources in us-east-1, which tasks without"):
+        running(**private(config=config))
+    assert running(**private(config=config, check_endpoints=False))
 
 
 def test_a_private_task_gets_no_further_than_the_network_and_s3() -> None:
-    assert [rule.get("cidr_ip") or rule.get("ip_prefix") for rule in running(assign_public_ip=False)["egress"]] == [
+    assert [rule.get("cidr_ip") or rule.get("ip_prefix") for rule in running(**private())["egress"]] == [
         "10.0.0.0/16",
         "pl-1",
     ]
