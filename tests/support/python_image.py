@@ -14,7 +14,7 @@ from pathlib import Path
 from loopback.client import FullCloud
 
 # Of the shell's world what Ansible and the Dockerfile of the runner call.
-_PROGRAMS = ("cat", "chmod", "chown", "env", "install", "ls", "mkdir", "mv", "rm", "sh", "sleep")
+_PROGRAMS = ("cat", "chmod", "chown", "env", "install", "ls", "mkdir", "mv", "rm", "sh", "sleep", "timeout")
 _LIBRARY = f"lib/python{sys.version_info.major}.{sys.version_info.minor}"
 _UNUSED = ("site-packages", "test", "idlelib", "tkinter", "lib2to3", "turtledemo", "ensurepip")
 _ENTRIES = ("ansible-playbook",)

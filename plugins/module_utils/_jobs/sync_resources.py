@@ -21,6 +21,8 @@ PLAYBOOK = "stevedore.ecr.mirror_job"
 SCRATCH = "/work"
 _METRICS = f"{SCRATCH}/metrics.json"
 _NO_ROOT = "65534"
+# What a run has to sum up what it has done, once its time is over.
+_SECONDS_TO_END = 60
 
 
 def compute(sync: Sync, image: str, subnets: Sequence[str], security_groups: Sequence[str]) -> list[Document]:
@@ -87,7 +89,7 @@ def _container(sync: Sync, image: str) -> Document:
     options = {"awslogs-group": sync.log_group, "awslogs-region": sync.region, "awslogs-stream-prefix": "sync"}
     return {
         "image": image,
-        "command": command(),
+        "command": command(sync.timeout * 60),
         # AWS Batch drops those without a value.
         "environment": [{"name": name, "value": value} for name, value in _variables(sync).items() if value],
         "user": _NO_ROOT,
@@ -97,9 +99,10 @@ def _container(sync: Sync, image: str) -> Document:
     }
 
 
-def command() -> list[str]:
-    """CloudWatch makes metrics of the line at the end, if it stands there as it is."""
-    steps = f"ansible-playbook {PLAYBOOK}; code=$?; if [ -f {_METRICS} ]; then cat {_METRICS}; fi; exit $code"
+def command(seconds: int) -> list[str]:
+    """Amazon ECS ends no task by itself. CloudWatch makes metrics of the last line, if it stands there as it is."""
+    run = f"timeout -k {_SECONDS_TO_END} {seconds} ansible-playbook {PLAYBOOK}"
+    steps = f"{run}; code=$?; if [ -f {_METRICS} ]; then cat {_METRICS}; fi; exit $code"
     return ["/bin/sh", "-c", steps]
 
 
@@ -110,7 +113,8 @@ def _variables(sync: Sync) -> dict[str, str]:
         "MIRROR_JOB_KEY": sync.key,
         "MIRROR_JOB_LOCKS": sync.locks,
         "MIRROR_JOB_RESULTS": sync.results,
-        "MIRROR_JOB_SECONDS": str(sync.timeout * 60),
+        # A lock is not renewed, so it has to last longer than whoever holds it.
+        "MIRROR_JOB_SECONDS": str(sync.timeout * 60 + _SECONDS_TO_END),
         "MIRROR_JOB_KMS_KEY": sync.s3_bucket_kms_key_arn,
         "MIRROR_JOB_NAME": sync.namespace,
         "HOME": SCRATCH,

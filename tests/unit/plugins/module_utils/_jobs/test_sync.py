@@ -363,6 +363,14 @@ def test_a_variable_without_a_value_is_left_out_as_aws_batch_does(key: str) -> N
     assert given.get("MIRROR_JOB_KMS_KEY", "") == key
 
 
+@pytest.mark.parametrize("engine", ["fargate", "batch"])
+def test_a_run_has_ended_before_its_lock_is_over(engine: str) -> None:
+    definition = running(engine=engine, timeout=5)["compute"][-1]["definition"]
+    container = definition.get("containerProperties") or definition["containerDefinitions"][0]
+    assert container["command"][2].startswith("timeout -k 60 300 ansible-playbook stevedore.ecr.mirror_job; code=$?;")
+    assert {"name": "MIRROR_JOB_SECONDS", "value": "360"} in container["environment"]
+
+
 @pytest.mark.parametrize(("count", "array"), [(1, None), (8, {"Size": 8})])
 def test_one_shard_is_no_array(count: int, array: dict[str, int] | None) -> None:
     given = running(engine="batch", shards=count)
