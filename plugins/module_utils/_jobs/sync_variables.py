@@ -31,8 +31,6 @@ DEFAULTS_KEYS = (
     "lifecycle_rules",
     "resource_tags",
 )
-# With the rate at which Amazon ECR takes manifests of the whole account, a little less than it allows by default.
-PUT_IMAGE_RATE = 8.0
 
 _GIB = 1024
 # By CPU units, the sizes of memory in MiB that Fargate has.
