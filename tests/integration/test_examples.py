@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -68,11 +69,13 @@ class Account:
     def run(self, example: str, *options: str) -> PlaybookRun:
         hosts = {host.replace(HUB_HOST, "docker.io"): endpoint for host, endpoint in self.cloud.upstreams.items()}
         registries = [{"host": host, "endpoint": endpoint} for host, endpoint in hosts.items()]
-        told = json.dumps({"stevedore_file": str(EXAMPLES / example), "image_mirror_registries": registries})
+        told: dict[str, Any] = {"stevedore_file": str(EXAMPLES / example), "image_mirror_registries": registries}
+        # Without an engine here, none can be built.
+        told |= {"pull_sync_task_image_uri": self.runner} if example == "from-ecr-sync.yml" else {}
         done = run_playbook(
             "stevedore.ecr.site",
             "-e",
-            told,
+            json.dumps(told),
             *options,
             directory=self.directory,
             environment={**self.cloud.environment(), **LOGIN},
@@ -83,6 +86,10 @@ class Account:
         assert "DEPRECAT" not in done.output, done.output
         assert TOKEN not in done.output, done.output
         return done
+
+    @property
+    def runner(self) -> str:
+        return f"{self.cloud.account}.dkr.ecr.{self.cloud.region}.amazonaws.com/runner"
 
     def host(self, region: str) -> str:
         """The registry, of which each region has its own."""
@@ -123,6 +130,13 @@ def changes(cloud: Cloud) -> list[str]:
 
 def test_there_is_a_test_for_each_example() -> None:
     assert {path.name for path in EXAMPLES.glob("*.yml")} == set(EXISTING)
+
+
+def test_no_example_has_an_image_that_cannot_run_our_job() -> None:
+    sync = yaml.safe_load((EXAMPLES / "from-ecr-sync.yml").read_text())["sync"]
+    assert "task_image_uri" not in sync
+    # What moves, among repositories whose tags do not.
+    assert {"latest", "stable"} <= set(sync["config"]["repo_defaults"]["image_tag_mutability_exclusion_filters"])
 
 
 @pytest.mark.parametrize("example", EXISTING)
