@@ -16,7 +16,7 @@ BELOW: dict[str, set[str]] = {
     "_transport": {"_mirror", "_oci"},
     "_report": {"_mirror"},
     "_ecr": {"_transport", "_mirror", "_oci"},
-    "_jobs": {"_ecr", "_transport", "_mirror"},
+    "_jobs": {"_ecr", "_transport", "_mirror", "_oci"},
     "_site": {"_jobs", "_ecr", "_report", "_mirror", "_oci"},
 }
 PARTS = sorted(path.name for path in (PLUGINS / "module_utils").glob("_*") if any(path.glob("*.py")))

@@ -23,6 +23,7 @@ from ansible_collections.stevedore.ecr.tests.unit.support.run_module import run_
 
 SUPPORT = str(Path(module_arguments.__file__).parent)
 DIGEST = f"sha256:{'0' * 64}"
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 LIMITS = {
     "RateLimit-Limit": "100;w=21600",
     "RateLimit-Remaining": "76;w=21600",
@@ -44,7 +45,8 @@ class Registry:
             def do_HEAD(self) -> None:
                 registry.asked.append(f"{self.command} {self.path}")
                 self.send_response(registry.status)
-                sent = {"Docker-Content-Digest": DIGEST, "Content-Length": "2", **registry.headers}
+                sent = {"Content-Type": MANIFEST, "Docker-Content-Digest": DIGEST, "Content-Length": "2"}
+                sent |= registry.headers
                 for name, value in sent.items():
                     self.send_header(name, value)
                 self.end_headers()
