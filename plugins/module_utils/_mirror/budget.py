@@ -64,16 +64,20 @@ class PullBudget:
         return verdicts
 
     def report(self) -> dict[str, dict[str, int | None]]:
-        """For each registry that counts what it said last, and what was used since the first time."""
+        """For each registry that counts what is left, and what was used since the first time.
+
+        That is what it said last, or less: an engine pulls by itself, and nobody sees what it is told.
+        """
         found: dict[str, dict[str, int | None]] = {}
         with self._lock:
             for registry, first in self._first.items():
                 last = self._rate_limit(registry) or first
+                remaining = min(last.remaining, self._left[registry])
                 found[registry] = {
                     "limit": last.limit,
-                    "remaining": last.remaining,
+                    "remaining": remaining,
                     "window": last.window,
-                    "used": max(0, first.remaining - last.remaining),
+                    "used": max(0, first.remaining - remaining),
                 }
         return found
 

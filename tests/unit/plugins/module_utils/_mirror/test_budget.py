@@ -102,6 +102,18 @@ def test_reports_what_was_used() -> None:
     assert budget.report()[HUB]["used"] == 0
 
 
+def test_reports_what_an_engine_used_too() -> None:
+    """What was taken, though the registry said nothing more to us."""
+    limits = Limits().say(50)
+    budget = PullBudget(limits.get)
+    budget.take(HUB, 1)
+    budget.take(HUB, 5)
+    assert budget.report() == {HUB: {"limit": 100, "remaining": 44, "window": 21600, "used": 6}}
+    # Others pull as well.
+    limits.say(40)
+    assert budget.report() == {HUB: {"limit": 100, "remaining": 40, "window": 21600, "used": 10}}
+
+
 def test_a_reserve_is_a_number_of_pulls() -> None:
     with pytest.raises(MirrorError, match="rate_limit_reserve: -1"):
         PullBudget(Limits().get, -1)
