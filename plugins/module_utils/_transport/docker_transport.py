@@ -47,6 +47,7 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._oci.client import C
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.credentials import Credentials
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.digest import Digest
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.errors import (
+    InvalidManifestError,
     OciError,
     PlatformNotFoundError,
     RegistryError,
@@ -196,8 +197,11 @@ class DockerTransport:
         if not wish.platforms or not task.found.is_index:
             return [source]
         index = self._client.get_manifest(source)
-        chosen = manifest.select(index, wish.platforms) if isinstance(index, Index) else ()
-        by_platform = {child.platform: child.digest for child in reversed(chosen)}
+        if not isinstance(index, Index):
+            raise InvalidManifestError(
+                f"{source}: its registry says that it is an index, and its content is none: choose no platforms"
+            )
+        by_platform = {child.platform: child.digest for child in reversed(manifest.select(index, wish.platforms))}
         return [source.with_digest(by_platform[platform]) for platform in wish.platforms]
 
     def _push(self, task: Task, source: Reference, leftovers: _Leftovers) -> _Pushed:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
@@ -27,6 +28,7 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.model import
 from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.plan import recipe_of
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.credentials import Credentials
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.errors import (
+    InvalidManifestError,
     NotFound,
     PlatformNotFoundError,
     RegistryError,
@@ -131,6 +133,15 @@ def test_platforms(place: Place) -> None:
 def test_a_platform_that_is_not_there(place: Place, source: str) -> None:
     with pytest.raises(PlatformNotFoundError, match="linux/s390x"):
         place.copy(place.task(source, platforms=platforms("s390x")))
+    assert (place.registries.tags_of("app"), place.engine.names) == ({}, {})
+
+
+def test_an_index_that_turns_out_to_be_none(place: Place) -> None:
+    """A registry may say another thing of it when it is asked for the content."""
+    task = place.task(SOURCES[0], platforms=platforms("amd64"))
+    task = replace(task, found=replace(task.found, media_type=OCI_INDEX))
+    with pytest.raises(InvalidManifestError, match="says that it is an index, and its content is none"):
+        place.copy(task)
     assert (place.registries.tags_of("app"), place.engine.names) == ({}, {})
 
 
