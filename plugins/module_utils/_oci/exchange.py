@@ -95,6 +95,8 @@ class Patience:
     seconds: float = 120.0
     connect: float = 10.0
     read: float = 60.0
+    # For the answer to content that was sent: a registry may take its time to accept some gigabytes.
+    accept: float = 900.0
 
 
 class Trial:
@@ -190,7 +192,7 @@ class Http:
     def send(self, request: Request, content: Iterable[bytes | memoryview]) -> Answer:
         """One attempt, since the content cannot be sent again; urllib3's errors are the caller's to judge."""
         # urllib3 lets each piece take as long as connecting may.
-        patience = urllib3.Timeout(connect=self._patience.read, read=self._patience.read)
+        patience = urllib3.Timeout(connect=self._patience.read, read=self._patience.accept)
         response = self._once(request, request.url, content, patience)
         return self._whole(request, response, request.url, MAX_ERROR_BYTES)
 

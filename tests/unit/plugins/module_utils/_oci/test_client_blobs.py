@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 
 import pytest
@@ -23,7 +24,7 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._oci.errors import (
     Unauthorized,
     Unreachable,
 )
-from ansible_collections.stevedore.ecr.plugins.module_utils._oci.exchange import Http
+from ansible_collections.stevedore.ecr.plugins.module_utils._oci.exchange import Http, Patience
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.manifest import Descriptor
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.reference import Reference
 from ansible_collections.stevedore.ecr.tests.unit.support.fake_clock import FakeClock
@@ -381,6 +382,19 @@ def test_an_upload_that_fails_is_begun_again(
     assert (source.opened, source.closed) == (3, 3)
     assert len(registry.asked("POST")) == 3
     assert len(clock.slept) == 2
+
+
+def test_a_registry_may_take_its_time_to_accept_content(
+    connect: Callable[..., Client], new: Reference, registry: FakeRegistry
+) -> None:
+    def slowly(handler: Handler) -> None:
+        time.sleep(0.3)
+        registry.serve(handler)
+
+    source = Source(b"new")
+    registry.on("PUT", "uploads", slowly)
+    connect(patience=Patience(attempts=1, read=0.1)).upload_blob(new, blob_of(b"new"), source)
+    assert source.opened == 1
 
 
 @pytest.mark.parametrize("act", [reset, answer(503)])
