@@ -106,7 +106,8 @@ class EcrDestination:
     def is_immutable(self, repository: str, tag: str) -> bool:
         return self._repositories.get(repository, self._defaults.mutability).is_immutable(tag)
 
-    def create(self, repository: str) -> None:
+    def create(self, repository: str) -> bool:
+        """False if it is there by now."""
         with _translated():
             try:
                 api.create_repository(self._client, repository, self._defaults.settings)
@@ -114,10 +115,11 @@ class EcrDestination:
                 if error.code != _EXISTS:
                     raise
                 # Another run makes the same, or ECR itself did on a push. What they have set is left alone.
-                return
+                return False
             self._repositories[repository] = self._defaults.mutability
             if self._defaults.lifecycle_policy:
                 self._set_lifecycle_policy(repository)
+            return True
 
     def _set_lifecycle_policy(self, repository: str) -> None:
         try:

@@ -182,6 +182,8 @@ class _Repositories:
         self._lock = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         self._errors: dict[str, Exception] = {}
+        self._there: set[str] = set()
+        # By us, and not by another run in the meantime.
         self.made: set[str] = set()
 
     def make(self, name: str) -> None:
@@ -190,11 +192,13 @@ class _Repositories:
         with lock:
             if name in self._errors:
                 raise self._errors[name]
-            if name in self.made:
+            if name in self._there:
                 return
             try:
-                self._destination.create(name)
+                is_ours = self._destination.create(name)
             except ITEM_ERRORS as error:
                 self._errors[name] = error
                 raise
-            self.made.add(name)
+            self._there.add(name)
+            if is_ours:
+                self.made.add(name)

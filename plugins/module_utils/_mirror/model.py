@@ -225,8 +225,8 @@ class Destination(Protocol):
     def missing_blobs(self, repository: str, blobs: Sequence[Digest]) -> set[Digest] | None:
         """Which of these blobs the repository has not. None where the registry tells no cheaper than by an upload."""
 
-    def create(self, repository: str) -> None:
-        """Make the repository, with the settings that new ones get. One that is there already is fine."""
+    def create(self, repository: str) -> bool:
+        """Make the repository, with the settings that new ones get. False if somebody else has, which is fine."""
 
     def may_mount(self) -> bool:
         """Whether the registry takes blobs from its other repositories."""

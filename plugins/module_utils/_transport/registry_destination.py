@@ -59,8 +59,9 @@ class RegistryDestination:
     def missing_blobs(self, repository: str, blobs: Sequence[Digest]) -> set[Digest] | None:
         return None
 
-    def create(self, repository: str) -> None:
+    def create(self, repository: str) -> bool:
         """See exists."""
+        return False
 
     def may_mount(self) -> bool:
         return True

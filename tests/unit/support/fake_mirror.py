@@ -200,12 +200,14 @@ class FakeDestination:
     def missing_blobs(self, repository: str, blobs: Sequence[Digest]) -> set[Digest] | None:
         return {blob for blob in blobs if (repository, blob) not in self.blobs}
 
-    def create(self, repository: str) -> None:
+    def create(self, repository: str) -> bool:
         with self._lock:
             self.created.append(repository)
         if repository in self.failing:
             raise self.failing[repository]
+        is_new = repository not in self.tags
         self.tags.setdefault(repository, {})
+        return is_new
 
     def may_mount(self) -> bool:
         return True

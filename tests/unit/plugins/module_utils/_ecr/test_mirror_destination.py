@@ -270,7 +270,7 @@ def test_a_repository_is_made_with_the_defaults() -> None:
     made = destination(ecr, image_tag_mutability="IMMUTABLE", lifecycle_rules=[RULE])
     made.look_up(["app"])
     assert made.is_immutable("app", "1")
-    made.create("app")
+    assert made.create("app")
     assert made.exists("app")
     assert ecr.repositories["app"].settings["imageTagMutability"] == "IMMUTABLE"
     assert ecr.policy("app") is not None
@@ -279,7 +279,7 @@ def test_a_repository_is_made_with_the_defaults() -> None:
 def test_one_that_is_there_already_is_fine_and_left_alone() -> None:
     ecr = FakeMirrored("app")
     made = destination(ecr, image_tag_mutability="IMMUTABLE", lifecycle_rules=[RULE])
-    made.create("app")
+    assert not made.create("app")
     assert ecr.policy("app") is None
 
 
@@ -287,7 +287,7 @@ def test_many_threads_may_make_the_same() -> None:
     ecr = FakeMirrored()
     made = destination(ecr)
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(made.create, ["app"] * 8))
+        assert sum(pool.map(made.create, ["app"] * 8)) == 1
     assert [name for name, _request in ecr.calls].count("CreateRepository") == 8
     assert made.exists("app")
 

@@ -258,6 +258,23 @@ def test_makes_a_repository_once(world: World) -> None:
     assert report.totals()["copied"] == 20
 
 
+def test_a_repository_that_another_run_makes_meanwhile(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    create = world.destination.create
+
+    def too_late(repository: str) -> bool:
+        world.destination.tags[repository] = {}
+        return create(repository)
+
+    monkeypatch.setattr(world.destination, "create", too_late)
+    world.source.add("redis:8", image("redis 8"))
+
+    report = world.run({"source": "redis", "tags": ["7", "8"]}, settings={"create_repositories": True})
+
+    assert report.totals()["copied"] == 2
+    assert world.destination.created == ["redis"]
+    assert report.repositories_created == []
+
+
 def test_a_repository_that_does_not_exist(world: World) -> None:
     report = world.run("nginx:1.27", "redis:7")
 
