@@ -207,6 +207,11 @@ def test_a_bad_image_stops_no_other_and_is_reported_and_fails_the_run(
         ([{"source": "nginx"}], {}, "give tag, tags, select or digest"),
         (tags_of(["redis:8"]), {"prune": "sometimes"}, "image_mirror_prune must be one of: False, report, delete"),
         (tags_of(["redis:8"]), {"prune": "report", "prune_protect": ["a{b"]}, "protect[0]: 'a{b'"),
+        (
+            [*tags_of(["redis:8"]), {"source": "nginx", "select": {"part": {"index": 0, "of": 2}}}],
+            {"prune": "delete"},
+            "select.part asks for one part only of the tags of nginx. Leave out image_mirror_prune",
+        ),
     ],
 )
 def test_mistakes_are_told(mirror: Mirror, images: Any, variables: dict[str, Any], says: str) -> None:
