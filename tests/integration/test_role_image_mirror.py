@@ -163,6 +163,13 @@ def test_images_can_be_in_a_file(cloud: Cloud, mirror: Mirror, tmp_path: Path, w
     assert repositories(cloud) == ["nginx", "redis"]
 
 
+def test_a_file_of_images_is_looked_for_where_ansible_was_started(mirror: Mirror, tmp_path: Path) -> None:
+    (tmp_path / "images.yml").write_text(json.dumps(tags_of(["redis:8"])))
+    variables = json.dumps({**mirror.variables(), **named({"images_file": "images.yml"})})
+    run = mirror.playbook("stevedore.ecr.mirror", "-e", variables)
+    assert run.status == 0, run.output
+
+
 def test_the_playbook_is_all_that_a_job_needs(cloud: Cloud, mirror: Mirror, tmp_path: Path) -> None:
     job, journal, report = tmp_path / "job.json", tmp_path / "journal.jsonl", tmp_path / "report.md"
     wanted = {"images": tags_of(["redis:8", "nginx:1.28"]), "journal": str(journal), "report_markdown": str(report)}
