@@ -387,6 +387,9 @@ attributes:
         bytes are not looked into, because that would cost pulls.
   diff_mode:
     support: full
+    details:
+      - Lists the tags and digests that change. Below them it says how many bytes that takes and how many are there
+        already, where that is known, and which images would fail, be refused or have to wait, and why.
   idempotent:
     support: full
 notes:

@@ -161,8 +161,9 @@ class ImageMirror:
             **report.as_result(counters.by_registry()),
             "progress_told": self._progress.was_watched,
         }
-        if self._module._diff and report.changed:
-            result["diff"] = report.diff()
+        diff = report.diff() if self._module._diff else {}
+        if diff and (report.changed or diff["prepared"]):
+            result["diff"] = diff
         return {**result, "failed": True, "msg": report.failure} if report.failure else result
 
     def _read_defaults(self, problems: list[str]) -> RepositoryDefaults:

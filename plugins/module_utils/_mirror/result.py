@@ -152,7 +152,10 @@ class Report:
         }
 
     def diff(self) -> dict[str, str]:
-        """For diff mode: the tags and digests of the destination that change, before and after."""
+        """For diff mode: the tags and digests of the destination that change, before and after.
+
+        What Ansible prints as it is, below them, says what that costs, and what does not come about and why.
+        """
         changed = [entry for entry in self.images if entry.changed]
         before = [_line(entry, entry.previous_digest) for entry in changed if entry.previous_digest]
         after = [_line(entry, entry.digest or f"made of {entry.source_digest}") for entry in changed]
@@ -161,6 +164,7 @@ class Report:
             "after_header": self.registry,
             "before": "".join(sorted(before)),
             "after": "".join(sorted(after)),
+            "prepared": "".join(map(_told, self.images)),
         }
 
 
@@ -172,6 +176,16 @@ def error_code(error: Exception) -> str:
 def _line(entry: Entry, digest: str) -> str:
     name = f"{entry.repository}:{entry.tag}" if entry.tag else entry.repository
     return f"{name} {digest}\n"
+
+
+def _told(entry: Entry) -> str:
+    name = entry.destination.partition("/")[2]
+    if entry.action in ("refuse", "fail", "defer"):
+        return f"{entry.action} {name}: {' '.join(entry.reason.split())}\n"
+    if entry.action != "copy" or entry.traffic is None:
+        return ""
+    there = entry.traffic.reused + entry.traffic.mounted
+    return f"copy {name}: {entry.traffic.moved:,} bytes to move, {there:,} there already\n"
 
 
 def _bytes(traffic: Traffic) -> dict[str, int]:

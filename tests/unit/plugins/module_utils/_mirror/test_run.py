@@ -91,6 +91,7 @@ def test_follows_a_tag_that_moves(world: World) -> None:
         "after_header": REGISTRY,
         "before": f"nginx:1.27 {old}\n",
         "after": f"nginx:1.27 {new}\n",
+        "prepared": "copy nginx:1.27: 1,000 bytes to move, 2,000 there already\n",
     }
 
 
@@ -205,6 +206,24 @@ def test_copies_as_many_at_a_time_as_it_may(world: World) -> None:
 
 
 # ------------------------------------------------------------------ check mode
+
+
+def test_the_plan_says_what_does_not_come_about_and_why(platforms: World) -> None:
+    platforms.run("nginx:1.27")
+    platforms.source.limits["quay.io"] = RateLimit(100, 0)
+    platforms.source.add("quay.io/org/app:1", image("app"))
+    late = {"source": "quay.io/org/app:1", "repository": "nginx", "tag": "late"}
+
+    report = platforms.again("nginx:1.27", "nginx:none", "redis:7", late, settings=CHECK)
+
+    told = report.diff()
+    assert (told["before"], told["after"]) == ("", "")
+    assert [line.partition(": ")[0] for line in told["prepared"].splitlines()] == [
+        "fail nginx:none",
+        "refuse redis:7",
+        "defer nginx:late",
+    ]
+    assert all(one.reason in told["prepared"] for one in report.images if one.action != "up_to_date")
 
 
 def test_check_mode_says_the_same_and_does_nothing(world: World) -> None:
