@@ -91,6 +91,8 @@ notes:
     C(# syntax=).
   - Where the tag is a variable, or is left to a chart, the rest is rewritten if every tag of the repository is covered.
     That is so with a cache, and with C(select) of all tags.
+  - A digest stays. It is covered where the copy has the same one, so not with C(platforms), with C(dockerfile), or with
+    a Docker Engine.
   - References in arguments, in environment variables, and in texts inside of other files are not seen.
 seealso:
   - module: stevedore.ecr.ecr_registry_info

@@ -238,7 +238,8 @@ def _led(finding: Finding, place: Place, aim: Aim) -> Finding:
     else:
         address = aim.cover(name)
         if address is None:
-            return replace(finding, state=UNCOVERED, reason="nothing covers it")
+            reason = "nothing covers it by this digest" if old.digest else "nothing covers it"
+            return replace(finding, state=UNCOVERED, reason=reason)
         new = Reference.parse(address)
         change = Change(new.name, tail_of(new), keeps_tail=tail_of(new) == tail_of(old))
     edits = tuple(place.writer.edits(change))

@@ -96,6 +96,7 @@ class Site:
 
         Of an upstream that is cached, that is every image. Else it has to be declared: by its tag, by its digest, or by
         a selection that its tag matches (how many of those stay is not looked at). An image without tag is `latest`.
+        By a digest it is covered only where the copy has the same one.
         What is in one's own registry already is where it is. A reference that is none is covered by nothing.
         """
         try:
@@ -167,7 +168,7 @@ def _image(place: str, chosen: Choice) -> SiteImage:
 def _copied_as(one: SiteImage, image: Reference) -> str:
     """What of the copied repository an image is, as it is written after its name; empty if it is none of it."""
     if image.digest is not None:
-        return _by_digest(one, image.digest)
+        return _by_digest(one, image, image.digest)
     tag = image.tag or DEFAULT_TAG
     for name, identifier in one.wish.tags.items():
         if identifier == tag:
@@ -176,11 +177,11 @@ def _copied_as(one: SiteImage, image: Reference) -> str:
     return f":{tag}" if selected else ""
 
 
-def _by_digest(one: SiteImage, digest: Digest) -> str:
+def _by_digest(one: SiteImage, image: Reference, digest: Digest) -> str:
+    """It stays pinned. By its tag alone it may be another image by now, and then the digest is nowhere."""
     for name, identifier in one.wish.tags.items():
-        if identifier == str(digest):
-            return f"{_joint(name)}{name}"
-    # By its tag it may be another image by now, and then the digest is nowhere.
+        if identifier == str(digest) and one.keeps_digests:
+            return f":{name}@{digest}" if image.tag and ":" not in name else f"@{digest}"
     return ""
 
 

@@ -97,6 +97,10 @@ def test_references(marked: str) -> None:
                 )
             ],
         ),
+        (
+            f"FROM ghcr.io/team/app:1@{DIGEST}",
+            [(1, "uncovered", f"ghcr.io/team/app:1@{DIGEST}", "nothing covers it by this digest")],
+        ),
     ],
 )
 def test_what_stays(text: str, expected: list[tuple[int, str, str, str]]) -> None:
