@@ -88,7 +88,7 @@ notes:
     is one if it is no YAML as it is. Templates in the texts of a file are texts.
   - Of Compose files, images that are built there are left, as their names are for what is built.
   - Of Dockerfiles, it knows C(FROM), the defaults of C(ARG) before it, C(COPY --from), C(RUN --mount=from) and
-    C(# syntax=).
+    C(# syntax=). What is copied or mounted from a single word that is no stage may be a build context, and stays.
   - Where the tag is a variable, or is left to a chart, the rest is rewritten if every tag of the repository is covered.
     That is so with a cache, and with C(select) of all tags.
   - A digest stays. It is covered where the copy has the same one, so not with C(platforms), with C(dockerfile), or with

@@ -30,6 +30,8 @@ _KEEP = re.compile(r"(?:#|/\*).*?\bstevedore:\s*keep\b")
 # A line of its own. A directive of a Dockerfile is more.
 _COMMENT = re.compile(r"\s*(?:#(?!\s*syntax\s*=)|\{\{-?\s*/\*)")
 _VARIABLE = re.compile(r"\$\{[^{}]*\}|\$\([^()]*\)|\$\w+|\{\{.*?\}\}|\{%.*?%\}")
+# Of Amazon EC2, such as in the resources of Karpenter.
+_MACHINE = re.compile(r"ami-[0-9a-f]+")
 _LITERAL = re.compile(r"[^\s${}]+")
 
 
@@ -226,6 +228,8 @@ def _decide(place: Place, lines: _Lines, aim: Aim) -> Finding:
 
 
 def _led(finding: Finding, place: Place, aim: Aim) -> Finding:
+    if _MACHINE.fullmatch(place.text):
+        raise NotWritableError("it is the image of a machine")
     name, tail = _without_variables(place.text)
     old = Reference.parse(name)
     if old.registry == aim.registry:

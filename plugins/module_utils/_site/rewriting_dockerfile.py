@@ -27,6 +27,7 @@ _HEREDOC = re.compile(r"\d*<<(?P<chomp>-?)(?P<quote>['\"]?)(?P<name>[^<'\"\s]+)(
 _ARGUMENT = re.compile(r"(?P<name>\w+)=(?P<quote>[\"']?)(?P<value>[^\"'\s\\]*)(?P=quote)")
 _FROM_ARGUMENT = re.compile(r"\$(?:\{(?P<braced>\w+)\}|(?P<bare>\w+))(?P<tail>[:@].*)?")
 _ANY_ARGUMENT = re.compile(r"\$\{?(\w+)")
+_CONTEXT = "it may be a build context: if it is an image, write its tag"
 _MOUNTED = re.compile(r"[=,\"']from=([^,\"']+)")
 
 
@@ -136,20 +137,24 @@ class _Dockerfile:
     def _flag(self, flag: _Span, instruction: _Instruction) -> None:
         name, _equals, _value = flag.text.partition("=")
         if name == "--from" and instruction.name != "RUN":
-            self._add(_unquoted(flag.part(len("--from="), len(flag.text))), instruction.start)
+            self._add_source(_unquoted(flag.part(len("--from="), len(flag.text))), instruction.start)
         elif name == "--mount" and instruction.name == "RUN":
             for match in _MOUNTED.finditer(flag.text):
-                self._add(flag.part(*match.span(1)), instruction.start)
+                self._add_source(flag.part(*match.span(1)), instruction.start)
+
+    def _add_source(self, image: _Span, start: int) -> None:
+        """What is copied from, or mounted, may be a build context, of which the Dockerfile does not know."""
+        self._add(image, start, problem="" if re.search("[/:@$]", image.text) else _CONTEXT)
 
     def _is_image(self, text: str) -> bool:
         is_stage = text.lower() in self._stages or (text.isdigit() and int(text) < len(self._stages))
         return bool(text) and not is_stage and text != "scratch"
 
-    def _add(self, image: _Span, start: int, groups: tuple[str, ...] = ()) -> None:
+    def _add(self, image: _Span, start: int, groups: tuple[str, ...] = (), problem: str = "") -> None:
         if self._is_image(image.text):
             whole = image.whole
             is_split = self.text[whole.start : whole.end] != image.text
-            problem = "it goes on on another line" if is_split else ""
+            problem = "it goes on on another line" if is_split else problem
             self.places.append(Place(image.text, (image.start, start), whole, groups=groups, problem=problem))
 
 

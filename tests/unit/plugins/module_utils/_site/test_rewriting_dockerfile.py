@@ -37,7 +37,7 @@ def check(marked: str) -> None:
         "FROM [[golang:1|hub/library/golang:1]] AS Build\nFROM build AS next\nFROM NEXT\nFROM scratch\n"
         "COPY --from=build /a /b\nCOPY --from=0 /a /b\nCOPY --link --from=[[quay.io/a/b:1|quay/a/b:1]] /a /b\n"
         "COPY --from=3 /x /y\nADD https://example.com/--from=redis /\n",
-        "FROM scratch\nRUN --mount=type=bind,from=[[nginx|hub/library/nginx]],target=/x --mount=type=cache \\\n"
+        "FROM scratch\nRUN --mount=type=bind,from=[[nginx:1|hub/library/nginx:1]],target=/x --mount=type=cache \\\n"
         '  --mount="from=[[redis:7|hub/library/redis:7]],target=/z" echo --mount=from=nope\n',
         "ARG BASE=[[nginx:1|hub/library/nginx:1]]\nFROM $BASE\nFROM ${BASE} AS x\n",
         'ARG A=1 BASE="[[nginx|hub/library/nginx]]"\nFROM ${BASE}:1.25\nFROM $BASE:$A\n',
@@ -50,10 +50,10 @@ def check(marked: str) -> None:
         "\ufeff# syntax=[[docker/dockerfile:1|hub/docker/dockerfile:1]]\nFROM [[nginx|hub/library/nginx]]\n",
         "# comment\n# syntax=docker/dockerfile:1\nFROM scratch\n",
         "FROM scratch\nRUN <<A cat <<-'B' > /x\nFROM nginx\nA\nFROM nginx\n\tB\nFROM [[redis|hub/library/redis]]\n",
-        "FROM scratch\nCOPY <<EOF /x\nFROM nginx\n# EOF\nEOF\nCOPY --from=[[redis|hub/library/redis]] / /\n",
+        "FROM scratch\nCOPY <<EOF /x\nFROM nginx\n# EOF\nEOF\nCOPY --from=[[redis:7|hub/library/redis:7]] / /\n",
         "FROM scratch\nRUN echo '<<EOF'\nFROM [[redis|hub/library/redis]]\n",
         'FROM scratch\nRUN "\nFROM [[redis|hub/library/redis]]\n',
-        "FROM scratch\nONBUILD COPY --from=[[redis|hub/library/redis]] / /\n",
+        "FROM scratch\nONBUILD COPY --from=[[redis:7|hub/library/redis:7]] / /\n",
         "# stevedore: keep\nFROM nginx\nFROM [[nginx|hub/library/nginx]]\n",
         "# syntax=docker/dockerfile:1 # stevedore: keep\nFROM [[nginx|hub/library/nginx]]\n",
         "# stevedore: keep\nARG BASE=nginx\nFROM $BASE\n",
@@ -98,6 +98,13 @@ def test_references(marked: str) -> None:
             ],
         ),
         (
+            "FROM scratch\nCOPY --from=web /a /b\nRUN --mount=from=web x",
+            [
+                (line, "unresolved", "web", "it may be a build context: if it is an image, write its tag")
+                for line in (2, 3)
+            ],
+        ),
+        (
             f"FROM ghcr.io/team/app:1@{DIGEST}",
             [(1, "uncovered", f"ghcr.io/team/app:1@{DIGEST}", "nothing covers it by this digest")],
         ),
@@ -110,8 +117,8 @@ def test_what_stays(text: str, expected: list[tuple[int, str, str, str]]) -> Non
 
 
 def test_lines_of_continued_instructions() -> None:
-    text = "FROM scratch\n\nCOPY \\\n # c\n --from=nginx \\\n a b\n"
-    assert told(rewritten("Dockerfile", text)) == [(5, "rewritten", "nginx")]
+    text = "FROM scratch\n\nCOPY \\\n # c\n --from=nginx:1 \\\n a b\n"
+    assert told(rewritten("Dockerfile", text)) == [(5, "rewritten", "nginx:1")]
 
 
 def test_a_heredoc_without_an_end() -> None:

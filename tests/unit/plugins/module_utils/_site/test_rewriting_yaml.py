@@ -100,6 +100,7 @@ def test_documents_and_lists() -> None:
         ),
         ("image: two words", [("unresolved", "it is no image reference")]),
         ('image: "\\x6eginx"', [("unresolved", "it is written with escapes or over several lines")]),
+        ("image: ami-0123456789abcdef0", [("unresolved", "it is the image of a machine")]),
         ("image: !Sub nginx", [("unresolved", "it depends on !Sub")]),
         ("image: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/a:1", [("own", "")]),
         ("image: 123456789012.DKR.ecr.eu-west-1.amazonaws.com/a:$V", [("own", "")]),
