@@ -4,20 +4,30 @@
 
 """Checks that what the documentation points to is there: `python tools/check_links.py`.
 
-Files, headings, pages, labels, plugins and playbooks are looked for in this checkout. Addresses of other sites are only
+Files, headings, pages, labels, plugins and playbooks are looked for in this checkout, also where the address is that of
+its repository. What the artefact has must not point by a path to what it has not. Addresses of other sites are only
 checked for being addresses: nothing is fetched.
 """
 
 from __future__ import annotations
 
+import os.path
 import re
 import sys
 from collections.abc import Iterator
+from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import yaml
+
 ROOT = Path(__file__).parents[1]
 OWN_PAGES = "https://github.com/stevedore-ecr/stevedore.ecr/blob/main/"
+OWN_FILE = re.compile(
+    r"https://(?:github\.com/stevedore-ecr/stevedore\.ecr/(?:blob|raw|tree)|"
+    r"raw\.githubusercontent\.com/stevedore-ecr/stevedore\.ecr)/main/([^?#]*)"
+)
 LABEL_PREFIX = "ansible_collections.stevedore.ecr."
 # What is built, installed or made by others.
 SKIPPED = {".venv", ".git", "build", ".ansible", ".cache", "node_modules", ".pytest_cache"}
@@ -72,6 +82,8 @@ def markdown_problems(path: Path, text: str, root: Path) -> Iterator[str]:
         there = (path.parent / name) if name else path
         if not there.exists():
             yield f"there is no {target}"
+        elif is_shipped(path, root) and not is_shipped(there, root):
+            yield f"{target} is not in the artefact: write {OWN_PAGES}{place(there, root)}"
         elif anchor and there.suffix == ".md" and anchor not in anchors(there.read_text(encoding="utf-8")):
             yield f"there is no heading for #{anchor} in {name or path.name}"
 
@@ -84,6 +96,22 @@ def anchors(text: str) -> set[str]:
         slug = re.sub(r"[^\w\- ]", "", plain.lower()).replace(" ", "-")
         found.add(slug if slug not in found else f"{slug}-{sum(one.startswith(slug) for one in found)}")
     return found
+
+
+def is_shipped(path: Path, root: Path) -> bool:
+    """Whether it is in the artefact, by the patterns that `ansible-galaxy collection build` compares with paths."""
+    whole = Path(place(path, root))
+    return not any(fnmatch(str(part), pattern) for part in (whole, *whole.parents) for pattern in ignored(root))
+
+
+@cache
+def ignored(root: Path) -> list[str]:
+    patterns: list[str] = yaml.safe_load((root / "galaxy.yml").read_text(encoding="utf-8"))["build_ignore"]
+    return patterns
+
+
+def place(path: Path, root: Path) -> str:
+    return os.path.relpath(path, root)
 
 
 # ------------------------------------------------------------------ reStructuredText
@@ -127,8 +155,9 @@ def is_plugin(target: str, root: Path) -> bool:
 
 
 def external_problems(target: str, root: Path) -> Iterator[str]:
-    if target.startswith(OWN_PAGES):
-        name = urlsplit(target.removeprefix(OWN_PAGES)).path
+    own = OWN_FILE.match(target)
+    if own:
+        name = unquote(own[1])
         if not (root / name).exists():
             yield f"there is no {name}, to which {target} leads"
         return

@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 
+RAW = "https://raw.githubusercontent.com/stevedore-ecr/stevedore.ecr/main/"
 MARKDOWN = "# A title, and `code`\n\n## Twice\n\n## Twice\n"
 
 
@@ -18,6 +19,10 @@ def checkout(tmp_path: Path) -> Path:
     for folder in (pages, tmp_path / "playbooks", tmp_path / "plugins" / "modules", tmp_path / "roles" / "cache"):
         folder.mkdir(parents=True)
     (tmp_path / "other.md").write_text(MARKDOWN)
+    (tmp_path / "galaxy.yml").write_text("build_ignore: [tests, 'docs/*.png']\n")
+    (tmp_path / "tests").mkdir()
+    for name in ("tests/cloud.md", "docs/picture.png"):
+        (tmp_path / name).touch()
     (tmp_path / "playbooks" / "mirror.yml").touch()
     (tmp_path / "plugins" / "modules" / "ecr_lifecycle.py").touch()
     (pages / "other.rst").write_text(".. _ansible_collections.stevedore.ecr.docsite.other:\n\nOther\n=====\n")
@@ -36,6 +41,7 @@ def told(checkout: Path, name: str, text: str) -> list[str]:
         "[a](other.md), [b](other.md#a-title-and-code), [c](other.md#twice-1), [d](roles/), [e](#here)\n\n# Here\n",
         "[a](https://docs.ansible.com/x?y=z#q) [b](mailto:somebody@example.com) <https://anything>",
         f"[a]({check_links.OWN_PAGES}other.md)",
+        f"[a]({check_links.OWN_PAGES}tests/cloud.md#x) ![b]({RAW}docs/picture.png)",
         "```text\n[a](nowhere.md)\n```\nand `[b](nowhere.md)`",
         "ansible-playbook stevedore.ecr.mirror",
     ],
@@ -58,6 +64,15 @@ def test_markdown_that_is_well(checkout: Path, text: str) -> None:
         (
             f"[a]({check_links.OWN_PAGES}gone.md)",
             f"there is no gone.md, to which {check_links.OWN_PAGES}gone.md leads",
+        ),
+        (f"![a]({RAW}docs/gone.png)", f"there is no docs/gone.png, to which {RAW}docs/gone.png leads"),
+        (
+            "[a](tests/cloud.md)",
+            f"tests/cloud.md is not in the artefact: write {check_links.OWN_PAGES}tests/cloud.md",
+        ),
+        (
+            "![a](docs/picture.png)",
+            f"docs/picture.png is not in the artefact: write {check_links.OWN_PAGES}docs/picture.png",
         ),
     ],
 )
@@ -85,12 +100,16 @@ def test_pages(checkout: Path, text: str, problems: list[str]) -> None:
     assert told(checkout, "docs/docsite/rst/page.rst", text) == problems
 
 
+def test_what_is_not_in_the_artefact_may_point_to_the_like(checkout: Path) -> None:
+    assert told(checkout, "tests/page.md", "[a](cloud.md) [b](../docs/picture.png)") == []
+
+
 def test_what_is_installed_or_built_is_not_looked_at(checkout: Path) -> None:
     for folder in (".venv", "build", "docs"):
         (checkout / folder).mkdir(exist_ok=True)
         (checkout / folder / "page.md").touch()
     found = [str(path.relative_to(checkout)) for path in check_links.documents(checkout)]
-    assert found == ["docs/docsite/rst/other.rst", "docs/page.md", "other.md"]
+    assert found == ["docs/docsite/rst/other.rst", "docs/page.md", "other.md", "tests/cloud.md"]
 
 
 def test_the_links_of_this_checkout() -> None:
