@@ -11,7 +11,6 @@ import pytest
 from loopback.client import Cloud
 from running import ModuleResult, PlaybookRun, run_module, run_playbook
 
-
 # Begun last, it would keep one processor busy for minutes when all others have ended.
 LONGEST = "test_role_pull_through_cache.py"
 
