@@ -15,10 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.schedules import schedule_problem
-from ansible_collections.stevedore.ecr.plugins.module_utils._oci.reference import (
-    InvalidReferenceError,
-    check_repository,
-)
+from ansible_collections.stevedore.ecr.plugins.module_utils._oci.errors import InvalidReferenceError
+from ansible_collections.stevedore.ecr.plugins.module_utils._oci.reference import check_repository
 
 PLATFORMS = {"x86_64": "linux/amd64", "arm64": "linux/arm64"}
 MAX_SHARDS = 100
