@@ -352,7 +352,8 @@ options:
       - How many pulls of each source that counts them, such as Docker Hub, are left to others.
       - Before the first pull, the pulls that are needed are compared with those that are left. What fits is copied, the
         smallest images first. The others are deferred, which is a warning and no failure, and RV(images[].action) says
-        so.
+        so. With O(transport=docker), images are deferred too for which Docker Hub tells the engine that its pull rate
+        limit is reached.
     type: int
     default: 0
   timeout:

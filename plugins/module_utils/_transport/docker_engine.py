@@ -58,6 +58,8 @@ _TRANSIENT = re.compile(
     r"|i/o timeout|TLS handshake timeout|request canceled|Client\.Timeout|server misbehaving",
     re.IGNORECASE,
 )
+# In the words of Docker Hub; what others call too many requests may be those of a second.
+_LIMITED = re.compile(r"pull rate limit", re.IGNORECASE)
 _FULL = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 _REMEDIES = (
     (
@@ -116,6 +118,8 @@ class EngineError(MirrorError):
     is_full = False
     # For a reason that may pass.
     is_transient = False
+    # By a registry that allows no more pulls by now.
+    is_limited = False
 
 
 class _NotReachedError(EngineError):
@@ -330,6 +334,7 @@ class Engine:
         error = EngineError(f"{text} The last that was printed:\n{log}" if log else text)
         error.is_full = _FULL.search(told) is not None
         error.is_transient = _TRANSIENT.search(said) is not None
+        error.is_limited = _LIMITED.search(said) is not None
         return error
 
 

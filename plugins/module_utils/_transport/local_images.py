@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.model import Deferred
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.credentials import Credentials
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.reference import Reference
 from ansible_collections.stevedore.ecr.plugins.module_utils._transport.docker_engine import (
@@ -105,18 +106,26 @@ class LocalImages:
         raise EngineError(f"Docker Engine has pulled {name}, and somebody else removes it: find out who, and try again")
 
     def _bring(self, one: _Pulled) -> LocalImage | None:
-        name, credentials = str(one.source), self._credentials(one.source.registry)
         try:
-            self._engine.pull(name, credentials)
+            self._pull(one)
         except EngineError as error:
             if not error.is_full:
                 raise
             self.close()
-            self._engine.pull(name, credentials)
+            self._pull(one)
         one.is_current = True
-        image = self._engine.image(name)
+        image = self._engine.image(str(one.source))
         one.identity = image.identity if image else ""
         return image
+
+    def _pull(self, one: _Pulled) -> None:
+        """Raises Deferred where the registry allows no more pulls by now: the budget is not told what engines are."""
+        try:
+            self._engine.pull(str(one.source), self._credentials(one.source.registry))
+        except EngineError as error:
+            if error.is_limited:
+                raise Deferred(str(error)) from error
+            raise
 
     def _released(self, one: _Pulled) -> list[_Pulled]:
         """Those that have lingered for long enough."""

@@ -449,8 +449,14 @@ def test_a_private_source_needs_no_login(place: Place) -> None:
 
 def test_what_docker_hub_limits(place: Place) -> None:
     place.publish("library/bb", host=HUB)
-    place.cloud.inject({"host": HUB, "method": "GET", "path": "/manifests/", "status": 429, "times": -1})
-    assert "Log in to the registry if that raises its limit" in place.failure(image(source="bb:1"))
+    refused = {"errors": [{"code": "TOOMANYREQUESTS", "message": "You have reached your pull rate limit."}]}
+    place.cloud.inject(
+        {"host": HUB, "method": "GET", "path": "/manifests/", "status": 429, "times": -1, "body": refused}
+    )
+    (result,) = place.copy(image(source="bb:1"))
+    assert result["action"] == "defer"
+    assert "Log in to the registry if that raises its limit" in result["reason"]
+    assert (place.images(), place.local()) == ([], {})
 
 
 def test_credentials_of_the_destination_that_are_wrong(place: Place) -> None:

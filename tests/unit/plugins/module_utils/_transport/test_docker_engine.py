@@ -164,6 +164,7 @@ REFUSALS = {
     FULL[0]: "docker system prune",
     FULL[1]: DIRECT,
     "toomanyrequests: You have reached your pull rate limit.": "Log in to the registry",
+    "toomanyrequests: Rate exceeded": "Log in to the registry",
     "unauthorized": "Check the name, the credentials",
     "denied: User is not authorized to perform: ecr:InitiateLayerUpload": "Check the name, the credentials",
     "no basic auth credentials": "Check the name, the credentials",
@@ -193,6 +194,7 @@ def test_what_is_refused_is_an_error_with_what_to_do(
     assert str(caught.value).startswith(f"Docker Engine failed to pull {NAME}: {said.rstrip('.')}.")
     assert remedy in str(caught.value)
     assert caught.value.is_full == (said in FULL)
+    assert caught.value.is_limited == ("pull rate limit" in said)
 
 
 def test_a_reason_that_may_pass_is_waited_for(daemon: Daemon, engine: Engine, paused: list[float]) -> None:

@@ -20,6 +20,7 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.model import
     RECIPE,
     SOURCE_DIGEST,
     Copied,
+    Deferred,
     Item,
     Task,
     Traffic,
@@ -194,6 +195,15 @@ def test_a_failed_pull_or_push_leaves_nothing(place: Place) -> None:
         with pytest.raises(EngineError):
             place.copy(place.task(dockerfile=("RUN true",)))
         assert (place.registries.tags_of("app"), place.engine.images, place.engine.names) == ({}, {}, {})
+
+
+def test_what_may_not_be_pulled_any_more_is_deferred(place: Place) -> None:
+    refused = EngineError("toomanyrequests: You have reached your pull rate limit.")
+    refused.is_limited = True
+    place.engine.failing[f"pull {SOURCES[0].partition(':')[0]}@{AMD.digest}"] = refused
+    with pytest.raises(Deferred, match="You have reached your pull rate limit"):
+        place.copy(place.task())
+    assert (place.registries.tags_of("app"), place.engine.names) == ({}, {})
 
 
 def test_what_was_pushed_for_a_tag_that_failed_is_not_taken_for_done(place: Place) -> None:
