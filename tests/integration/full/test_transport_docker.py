@@ -465,7 +465,7 @@ def test_credentials_of_the_destination_that_are_wrong(place: Place) -> None:
     done = place.run(place.order(image(), logins={place.host: ["AWS", secret]}))
     assert "Check the name, the credentials" in json.loads(done.stdout)[0]["error"]["msg"]
     assert secret not in done.stdout + done.stderr
-    assert place.local() == {}
+    assert (place.images(), place.local()) == ([], {})
 
 
 def test_a_registry_in_trouble_for_a_moment(place: Place) -> None:
@@ -543,6 +543,8 @@ def test_no_space(place: Place, small_engine: str) -> None:
     assert "no space left on device" in error
     assert "docker system prune" in error
     assert DIRECT in error
+    assert place.images() == []
     # Together they do not fit: what is done with is removed for the next one.
     parts = [image(f"team/app:{number}", f"quay.io/team/part-{number}:1") for number in range(4)]
     place.copied(*parts, docker_host=small_engine, parallel=1)
+    assert place.images() == [[str(number)] for number in range(4)]
