@@ -69,6 +69,7 @@ options:
         description:
           - Tags that it shall have. They are added and changed, and no others are removed.
           - Schedules and subscriptions have none.
+          - With O(resources[].state=absent), only what has all of them is removed.
         type: dict
       state:
         description: Whether it shall be there.

@@ -112,6 +112,18 @@ def test_check_then_run_then_run_again_then_away(cloud: Cloud, sync: Sync, engin
     assert sync(state="absent").changed == 0
 
 
+def test_what_only_has_the_same_name_stays(cloud: Cloud, sync: Sync) -> None:
+    sns, ecs = cloud.client("sns"), cloud.client("ecs")
+    topic = sns.create_topic(Name=NAMESPACE)["TopicArn"]
+    ecs.create_cluster(clusterName=NAMESPACE)
+    wanted = {"engine": "batch", "notify": topic}
+    sync(**wanted)
+    assert sync("--check", **wanted).changed == 0
+    sync(state="absent", notify=topic)
+    assert [one["TopicArn"] for one in sns.list_topics()["Topics"]] == [topic]
+    assert [one["status"] for one in ecs.describe_clusters(clusters=[NAMESPACE])["clusters"]] == ["ACTIVE"]
+
+
 # ------------------------------------------------------------------ what is caught before anything is made
 
 

@@ -56,12 +56,14 @@ def leftovers(given: Mapping[str, Any]) -> Document:
     kinds = {
         "schedule": cloner.project,
         "codebuild_project": cloner.project,
-        "sns_topic": cloner.project,
         "ssm_parameter": cloner.parameter,
     }
     return {
         "names": cloner.names,
-        "resources": [{"kind": kind, "name": name, "state": "absent"} for kind, name in kinds.items()],
+        "resources": [
+            *({"kind": kind, "name": name, "state": "absent"} for kind, name in kinds.items()),
+            *resources.no_topic(cloner),
+        ],
         "roles": [{"name": cloner.role(purpose)} for purpose in _PURPOSES],
         "repositories": [f"{cloner.namespace}/{name}" for name in cloner.containers],
     }

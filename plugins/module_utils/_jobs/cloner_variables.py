@@ -118,9 +118,13 @@ class Cloner:
         return _EMAIL.fullmatch(self.notify) is not None
 
     @property
+    def own_topic_arn(self) -> str:
+        return self.arn("sns", self.project)
+
+    @property
     def topic_arn(self) -> str:
         """Of the topic that is told, if anybody is."""
-        return self.arn("sns", self.project) if self.mails else str(self.notify)
+        return self.own_topic_arn if self.mails else str(self.notify)
 
     def role(self, purpose: str) -> str:
         """Roles are of the whole account, so that each region has its own."""

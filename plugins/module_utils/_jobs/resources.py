@@ -121,6 +121,9 @@ def plan(resource: Resource, found: Found | None) -> Change:
     """Compare what is mentioned. Pure."""
     before = _shown(resource, mentioned(resource.wanted, found.fields), found.tags) if found else None
     if resource.absent:
+        # What has not the tags is not the one that is meant.
+        if found and not resource.tags.items() <= found.tags.items():
+            return Change(before, before, [])
         return Change(before, None, [f"delete {resource.label}"] if found else [])
     tags = {**(found.tags if found else {}), **resource.tags}
     after = _shown(resource, given(resource.wanted), tags)

@@ -132,9 +132,13 @@ class Sync:
         return _EMAIL.fullmatch(self.notify) is not None
 
     @property
+    def own_topic_arn(self) -> str:
+        return self.arn("sns", self.namespace)
+
+    @property
     def topic_arn(self) -> str:
         """Of the topic that is told, if anybody is."""
-        return self.arn("sns", self.namespace) if self.mails else str(self.notify)
+        return self.own_topic_arn if self.mails else str(self.notify)
 
     @property
     def image(self) -> str:

@@ -289,6 +289,15 @@ def test_who_is_told() -> None:
     assert made()["topic_arn"] == ""
 
 
+def test_a_topic_that_is_told_never_goes_and_another_only_if_it_is_ours() -> None:
+    theirs = {"notify": f"arn:aws:sns:eu-west-1:{ACCOUNT}:ecs-clone-cloner"}
+    assert made(**theirs)["topic"] == []
+    assert "sns_topic" not in [one["kind"] for one in leftovers({**DEFAULTS, **theirs})["resources"]]
+    (topic, _subscription), (gone,) = made(notify="ops@example.org", tags={"a": "b"})["topic"], made()["topic"]
+    assert topic["tags"] == {"a": "b", "stevedore.ecr": "ecs-clone-cloner"}
+    assert (gone["state"], gone["tags"]) == ("absent", {"stevedore.ecr": "ecs-clone-cloner"})
+
+
 def test_what_has_to_go_is_all_that_was_made() -> None:
     gone = leftovers({**DEFAULTS, "containers": {"redis": []}, "schedule": "whatever"})
     document = made(fan_out=2, notify="ops@example.org", has_token=True, docker_hub_username="me")

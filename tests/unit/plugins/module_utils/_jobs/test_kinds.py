@@ -34,6 +34,9 @@ class FakeProjects(FakeAws):
     def _create_project(self, request: Mapping[str, Any]) -> dict[str, Any]:
         return {"project": {**request, "arn": ARN}}
 
+    def _delete_project(self, _request: Mapping[str, Any]) -> None:
+        self.project = None
+
     def _update_project(self, request: Mapping[str, Any]) -> dict[str, Any]:
         return {"project": {**request, "arn": ARN}}
 
@@ -146,6 +149,14 @@ def test_a_secret_is_compared_and_never_shown() -> None:
     change = converge(FakeParameters(), secret="new token", **parameter)
     assert change.actions == ["update Value of the SSM parameter /p"]
     assert "token" not in str([change.before, change.after, change.actions])
+
+
+@pytest.mark.parametrize(("tags", "goes"), [({"ours": "a", "more": "b"}, True), ({"ours": "b"}, False), ({}, False)])
+def test_what_has_not_the_tags_stays(tags: dict[str, str], goes: bool) -> None:
+    fake = FakeProjects(tags=[{"key": key, "value": value} for key, value in tags.items()])
+    change = converge(fake, kind="codebuild_project", definition=None, state="absent", tags={"ours": "a"})
+    assert change.changed is goes
+    assert ("DeleteProject" in fake.operations()) is goes
 
 
 def test_what_is_wrong_is_told_before_aws_is_asked() -> None:

@@ -386,6 +386,23 @@ def test_what_one_engine_makes_the_other_takes_away() -> None:
     assert set(everything) >= {*made["fargate"], *made["batch"], "schedule"}
 
 
+def test_a_topic_that_is_told_never_goes() -> None:
+    theirs = variables(notify=f"arn:aws:sns:{REGION}:{ACCOUNT}:example-ecr-sync")
+    assert parts(theirs)["topic"] == []
+    assert "sns_topic" not in [one["kind"] for one in leftovers(theirs)["resources"]]
+    assert [one["state"] for one in parts(variables())["topic"]] == ["absent"]
+
+
+@pytest.mark.parametrize("engine", ["fargate", "batch"])
+def test_only_what_is_ours_goes(engine: str) -> None:
+    ours = {"stevedore.ecr": "example-ecr-sync"}
+    made = [*running(engine=engine)["compute"], parts(variables(notify="ops@example.com"))["topic"][0]]
+    assert all(ours.items() <= one["tags"].items() for one in made)
+    document = parts(variables(engine=engine))
+    gone = [*document["of_no_use"], *document["topic"], *leftovers(variables())["resources"]]
+    assert all(one["tags"] == ours for one in gone if one["kind"] != "schedule")
+
+
 @pytest.mark.parametrize("name", ["", "Bad Name"])
 def test_nothing_goes_by_a_name_that_no_sync_has(name: str) -> None:
     with pytest.raises(AnsibleECRError, match=r"^Not valid: namespace: must be"):
