@@ -43,7 +43,12 @@ def project(cloner: Cloner, engine: bool) -> Document:
         "subnets": cloner.vpc["subnets"],
         "securityGroupIds": cloner.vpc["security_groups"],
     }
-    batch = {"serviceRole": cloner.role_arn("batch"), "restrictions": {"maximumBuildsAllowed": MAX_SHARDS}}
+    batch = {
+        "serviceRole": cloner.role_arn("batch"),
+        "restrictions": {"maximumBuildsAllowed": MAX_SHARDS},
+        # Of itself CodeBuild would stop the batch of builds that may take longer.
+        "timeoutInMins": cloner.timeout,
+    }
     definition = {
         "description": f"Clones images into {cloner.registry}/{cloner.namespace}. Managed by stevedore.ecr.",
         "source": {

@@ -215,6 +215,7 @@ def test_a_batch_has_a_build_for_each_shard() -> None:
     spec = yaml.safe_load(document["project"]["definition"]["source"]["buildspec"])
     assert [one["env"]["variables"]["SHARD"] for one in spec["batch"]["build-list"]] == ["-0", "-1", "-2"]
     assert spec["batch"]["fast-fail"] is False
+    assert document["project"]["definition"]["buildBatchConfig"]["timeoutInMins"] == 480
     assert document["run"] == "codebuild_batch"
     assert [role["name"] for role in document["roles"]][2] == "ecs-clone-cloner-batch-eu-west-1"
     assert allowed(document, 1) == {"codebuild:StartBuildBatch": [PROJECT_ARN]}
