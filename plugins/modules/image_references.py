@@ -82,6 +82,7 @@ notes:
   - Of Kubernetes, it knows C(image) in containers of all kinds, in lists and in custom resources, and in volumes. Not
     looked at are labels, annotations, and ConfigMaps, Secrets and CustomResourceDefinitions.
   - Of Helm values, it knows C(image) as one text, and in parts with C(registry), C(repository), C(tag) and C(digest).
+    A tag without quotes that is another one as a number, such as C(1.10), is unresolved.
     Where C(global.imageRegistry) is set, all the images that go by it are rewritten or none. Names such as
     C(sidecarImage) count where there is a tag or a digest.
   - Of templates of Helm, only lines with C(image) are seen, and of these not those below labels and annotations. A file

@@ -55,7 +55,7 @@ spec: {jobTemplate: {spec: {template: {spec: {containers: [{image: registry.exam
 image:
   registry: docker.io\t
   repository: bitnami/redis
-  tag: 7.20     # a number, and not 7.2
+  tag: "7.20"   # a text, as the number is 7.2
 metrics:
   image:
     repository: quay.io/oliver006/redis_exporter

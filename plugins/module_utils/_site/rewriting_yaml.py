@@ -283,7 +283,7 @@ class Finder:
         where = replace(where, above=above or where.above)
         parts = self._parts(keys, where)
         if parts is not None:
-            self._split(node, parts)
+            self._split(node, parts, where.kind)
         for key, value in keys.items():
             self._field(key, value, where, is_split=parts is not None)
 
@@ -338,7 +338,7 @@ class Finder:
         above = where.above if "registry" in keys or not _has_host(repository.text) else None
         return Parts(repository, registry, self._text_of(keys.get("tag")), self._text_of(keys.get("digest")), above)
 
-    def _split(self, node: Any, parts: Parts) -> None:
+    def _split(self, node: Any, parts: Parts, kind: str) -> None:
         registry = parts.above or parts.registry
         name = f"{registry.text}/{parts.repository.text}" if registry else parts.repository.text
         tail = parts.tail
@@ -349,7 +349,7 @@ class Finder:
                 parts,
                 tag_elsewhere=not tail,
                 groups=self._groups(parts.scalars),
-                problem=parts.problem,
+                problem=parts.problem or (_number(parts.tag) if kind == HELM else ""),
             )
         )
 
@@ -424,6 +424,19 @@ def _is_image(key: str, value: Any) -> bool:
         return bool(value.tag == _STRING or value.tag.startswith("!")) and value.value.lower() not in ("none", "n/a")
     # Other names may have pictures, so it has to look like more.
     return bool(_IMAGE_KEY.fullmatch(key) and value.tag == _STRING and _TAGGED.fullmatch(value.value))
+
+
+def _number(tag: Scalar | None) -> str:
+    """What is wrong with a tag that charts take for a number: 1.10 is 1.1, and so is what they pull."""
+    if tag is None or not tag.is_plain or not tag.text[0].isdigit():
+        return ""
+    try:
+        read = repr(float(tag.text)).removesuffix(".0")
+    except ValueError:
+        return ""
+    return (
+        "" if read == tag.text else f"its tag is the number {read}, as it is without quotes: write them around the tag"
+    )
 
 
 def _has_host(repository: str) -> bool:

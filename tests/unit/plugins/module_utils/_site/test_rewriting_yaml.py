@@ -134,7 +134,7 @@ def test_a_comment_is_for_its_line_only() -> None:
     "marked",
     [
         "image: [[nginx:1|hub/library/nginx:1]]\n",
-        "a:\n  image:\n    repository: [[nginx|hub/library/nginx]]\n    tag: 1.10\n",
+        "a:\n  image:\n    repository: [[nginx|hub/library/nginx]]\n    tag: 1.25\n",
         "image: {registry: [[docker.io|]], repository: [[bitnami/a|=hub/bitnami/a]], tag: '1'}\n",
         "image: {registry: '', repository: [[bitnami/a|hub/bitnami/a]], tag: 1}\n",
         "image: {registry: , repository: [[bitnami/a|hub/bitnami/a]], tag: 1}\n",
@@ -167,6 +167,13 @@ def test_helm_values(marked: str) -> None:
         ("image: {repository: ghcr.io/team/app}\n", [("uncovered", UNCOVERED_TAG)]),
         ("image: {repository: ghcr.io/team/app, tag: 9}\n", [("uncovered", "nothing covers it")]),
         ("image: {repository: '{{ .Values.x }}', tag: 9}\n", [("unresolved", "its name has variables in it")]),
+        *(
+            (
+                f"image: {{repository: nginx, tag: {tag}}}\n",
+                [("unresolved", f"its tag is the number {read}, as it is without quotes: write them around the tag")],
+            )
+            for tag, read in (("1.10", "1.1"), ("2.0", "2"), ("12e4", "120000"))
+        ),
         ("image: # stevedore: keep\n  repository: nginx\n  tag: 1\n", [("kept", "a comment says so")]),
         ("image:\n  repository: nginx\n  tag: 1 # stevedore: keep\n", [("kept", "a comment says so")]),
         (
@@ -293,13 +300,13 @@ def test_compose_that_stays(service: str, expected: tuple[str, str]) -> None:
 def test_what_is_written_is_read_as_what_was_meant() -> None:
     text = textwrap.dedent(
         """
-        image: {registry: docker.io, repository: bitnami/a, tag: 1.10}
+        image: {registry: docker.io, repository: bitnami/a, tag: 1.25}
         b: {image: &x "nginx:1"}
         c: {image: *x, list: [a, b], text: "nginx:1"}
         """
     )
     result = yaml.safe_load(rewritten(VALUES, text).after)
     host = AIM.registry
-    assert result["image"] == {"registry": host, "repository": "hub/bitnami/a", "tag": 1.10}
+    assert result["image"] == {"registry": host, "repository": "hub/bitnami/a", "tag": 1.25}
     assert result["b"]["image"] == result["c"]["image"] == f"{host}/hub/library/nginx:1"
     assert (result["c"]["list"], result["c"]["text"]) == (["a", "b"], "nginx:1")
