@@ -242,6 +242,7 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._site.rewriting impo
     STATES,
     UNCOVERED,
     Aim,
+    NoTextError,
 )
 from ansible_collections.stevedore.ecr.plugins.module_utils._site.rewriting_files import KINDS, Result, Source, rewrite
 from ansible_collections.stevedore.ecr.plugins.module_utils._site.site import SiteError
@@ -299,7 +300,7 @@ def results_of(paths: Sequence[str], exclude: Sequence[str], kind: str, aim: Aim
     for path in found:
         try:
             sources.append(source_files.read(path, kind))
-        except source_files.NoTextError as error:
+        except NoTextError as error:
             skipped.append(Result(path, "", "", skipped=str(error)))
         except OSError as error:
             problems.append(f"{path}: it cannot be read: {error.strerror}")

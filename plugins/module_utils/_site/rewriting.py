@@ -42,6 +42,10 @@ class RewritingError(Exception):
         super().__init__(f"line {line}: {problem}" if line else problem)
 
 
+class NoTextError(RewritingError):
+    """A file has something else than text in it, so that there is nothing to correct."""
+
+
 class NotWritableError(Exception):
     """Why an address cannot be written where a reference stands."""
 

@@ -22,6 +22,7 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._site import (
 from ansible_collections.stevedore.ecr.plugins.module_utils._site.rewriting import (
     Aim,
     Finding,
+    NoTextError,
     Place,
     RewritingError,
     decide,
@@ -124,10 +125,12 @@ def rewrite(sources: Sequence[Source], aim: Aim) -> list[Result]:
     names = _replaced_names(read)
     results = []
     for source in sources:
-        path = source.path
+        path, problem = source.path, problems.get(source.path)
+        if isinstance(problem, NoTextError):
+            results.append(Result(path, source.text, source.text, skipped=str(problem)))
         # What is no YAML may become some when it is filled in.
-        if path in problems and not _TO_FILL_IN.search(source.text):
-            results.append(Result(path, source.text, source.text, problem=str(problems[path])))
+        elif problem and not _TO_FILL_IN.search(source.text):
+            results.append(Result(path, source.text, source.text, problem=str(problem)))
         else:
             results.append(_result(source, read.get(path), names.get(path, frozenset()), aim))
     return results

@@ -29,6 +29,7 @@ else:
 from ansible_collections.stevedore.ecr.plugins.module_utils._site.rewriting import (
     Change,
     Edit,
+    NoTextError,
     NotWritableError,
     Place,
     RewritingError,
@@ -86,7 +87,7 @@ class Yaml:
         # Marks do not count it.
         self.bom = 1 if text.startswith("\ufeff") else 0
         if re.search("[\ud800-\udfff]", text):
-            raise RewritingError("it is not in UTF-8")
+            raise NoTextError("it is no text in UTF-8")
         try:
             loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
             self.documents = [node for node in yaml.compose_all(text[self.bom :], loader) if node is not None]

@@ -14,15 +14,12 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatch
 
+from ansible_collections.stevedore.ecr.plugins.module_utils._site.rewriting import NoTextError
 from ansible_collections.stevedore.ecr.plugins.module_utils._site.rewriting_files import Source, is_candidate
 
 
 class SourceError(Exception):
     """Why a path leads to nothing."""
-
-
-class NoTextError(Exception):
-    """A file has something else than text in it."""
 
 
 def find(paths: Iterable[str], exclude: Sequence[str]) -> list[str]:

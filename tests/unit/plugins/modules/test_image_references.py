@@ -129,8 +129,9 @@ def test_nothing_is_written_if_a_file_cannot_be_read(pod: Path) -> None:
     assert run(pod.parent, exclude=["bad.yaml", "Dockerfile"])["changed"]
 
 
-def test_binary_files_are_skipped(pod: Path) -> None:
-    pod.with_name("image.yaml").write_bytes(b"image: \0")
+@pytest.mark.parametrize("content", [b"image: \0", b"# caf\xe9\nimage: nginx:1\n"])
+def test_what_is_no_text_stops_nothing_else(content: bytes, pod: Path) -> None:
+    pod.with_name("image.yaml").write_bytes(content)
     result = run(pod.parent)
     assert result["changed"]
     assert result["not_read"] == [{"path": str(pod.with_name("image.yaml")), "reason": "it is no text in UTF-8"}]

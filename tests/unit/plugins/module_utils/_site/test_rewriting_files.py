@@ -80,7 +80,6 @@ def test_a_kind_can_be_said(kind: str) -> None:
         ("image: [\na: }", "line 2: it is no YAML: while parsing a flow node, did not find expected node content"),
         ("a: 1\n\timage: x\n", "line 2: it is no YAML: while scanning"),
         ("image: \x07", "it is no YAML: "),
-        ("image: \udcff", "it is not in UTF-8"),
         ("image: *unknown", "line 1: it is no YAML: found undefined alias"),
     ],
 )
@@ -88,6 +87,12 @@ def test_what_is_no_yaml(text: str, problem: str) -> None:
     result = rewritten("a.yaml", text)
     assert result.problem.startswith(problem)
     assert not result.changed
+
+
+@pytest.mark.parametrize("text", ["# \udce9\nimage: nginx\n", "a: |\n  {{ x }}\n# \udce9\nimage: nginx\n"])
+def test_what_is_no_text_is_left(text: str) -> None:
+    result = rewritten("values.yaml", text)
+    assert (result.problem, result.skipped, result.changed) == ("", "it is no text in UTF-8", False)
 
 
 def test_files_without_images_are_not_even_read() -> None:
