@@ -401,6 +401,20 @@ def test_lines_are_built_upon_the_source(place: Place) -> None:
     assert place.docker("run", "--rm", "--network", "none", name) == "hello world '0'\n"
 
 
+def test_lines_copy_from_a_private_image_by_the_login_of_the_run(place: Place) -> None:
+    """Docker's configuration is not read for it, which names a helper that does not exist."""
+    place.publish()
+    place.publish("acme/private", host=HUB, private=True)
+    config = place.cloud.directory / "helpless"
+    config.mkdir(exist_ok=True)
+    (config / "config.json").write_text(json.dumps({"credHelpers": {"example.com": "not-there"}}))
+    wanted = image(dockerfile=["COPY --from=acme/private:1 /bin/sh /bin/copied"])
+    anonymous = {"DOCKER_CONFIG": str(config)}
+    assert "failed to build" in place.failure(wanted, environment=anonymous)
+    place.copied(wanted, environment=anonymous, logins={"docker.io": ["hubuser", "hubtoken"]})
+    assert place.images() == [["1"]]
+
+
 def test_a_build_that_fails_tells_the_end_of_its_log_and_leaves_nothing(place: Place) -> None:
     place.publish(config={"Env": ["PATH=/bin"]})
     place.docker("pull", "quay.io/team/app:1")
