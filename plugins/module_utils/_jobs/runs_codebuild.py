@@ -17,6 +17,8 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.kind import Fi
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.runs import NOT_SHOWN_YET, Log, Run, State
 
 _AT_WORK = "AccountLimitExceededException"
+# The same code, and no other run that would end: such as 0 builds in queue, in an account that is new.
+_OF_THE_ACCOUNT = "for the account"
 _BUILDS_IN_A_CALL = 100
 
 
@@ -24,13 +26,9 @@ class CodeBuildBuild(Run):
     service = "codebuild"
 
     def start(self, client: Any, name: str, overrides: Mapping[str, Any]) -> str | None:
-        try:
-            answer = ask(client, "start_build", f"start a build of {name}", **{**overrides, "projectName": name})
-        except AnsibleECRError as error:
-            if error.code == _AT_WORK:
-                return None
-            raise
-        return str(answer["build"]["id"])
+        doing = f"start a build of {name}"
+        answer = _started(client, "start_build", doing, {**overrides, "projectName": name})
+        return str(answer["build"]["id"]) if answer else None
 
     def state(self, client: Any, name: str, run_id: str) -> State:
         builds = ask(client, "batch_get_builds", f"look at the build {run_id}", ids=[run_id])["builds"]
@@ -53,13 +51,8 @@ class CodeBuildBatch(Run):
 
     def start(self, client: Any, name: str, overrides: Mapping[str, Any]) -> str | None:
         doing = f"start a batch of builds of {name}"
-        try:
-            answer = ask(client, "start_build_batch", doing, **{**overrides, "projectName": name})
-        except AnsibleECRError as error:
-            if error.code == _AT_WORK:
-                return None
-            raise
-        return str(answer["buildBatch"]["id"])
+        answer = _started(client, "start_build_batch", doing, {**overrides, "projectName": name})
+        return str(answer["buildBatch"]["id"]) if answer else None
 
     def state(self, client: Any, name: str, run_id: str) -> State:
         doing = f"look at the batch of builds {run_id}"
@@ -88,6 +81,21 @@ class CodeBuildBatch(Run):
             logs=_logs(builds, labels),
             details={"builds": {name: summary["buildStatus"] for name, summary in summaries.items()}},
         )
+
+
+def _started(client: Any, operation: str, doing: str, fields: Mapping[str, Any]) -> Fields | None:
+    """None where another run of the project has to end first."""
+    try:
+        return ask(client, operation, doing, **fields)
+    except AnsibleECRError as error:
+        if error.code != _AT_WORK:
+            raise
+        if _OF_THE_ACCOUNT in str(error):
+            raise AnsibleECRError(
+                f"{error}. This is a quota of the account: ask AWS for more builds side by side, in Service Quotas",
+                code=error.code,
+            ) from error
+        return None
 
 
 def _complaints(build: Mapping[str, Any]) -> Iterator[str]:

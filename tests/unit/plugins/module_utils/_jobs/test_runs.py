@@ -135,11 +135,20 @@ def test_a_build_is_explained_in_the_words_of_codebuild() -> None:
 def test_a_start_beside_another_run_is_no_error_and_others_are() -> None:
     fake = FakeBuilds()
     assert CodeBuildBuild().start(fake.client, "p", {}) == "p:1"
-    fake.refuse("StartBuild", "AccountLimitExceededException", "Project-level concurrent build limit cannot exceed 1")
+    fake.refuse("StartBuild", "AccountLimitExceededException", "Cannot have more than 1 active builds for the project")
     assert CodeBuildBuild().start(fake.client, "p", {}) is None
     fake.refuse("StartBuild", "AccessDeniedException", "no")
     with pytest.raises(AnsibleECRError, match="Failed to start a build of p"):
         CodeBuildBuild().start(fake.client, "p", {})
+
+
+@pytest.mark.parametrize("operation", ["StartBuild", "StartBuildBatch"])
+def test_a_quota_of_the_account_is_not_waited_for(operation: str) -> None:
+    fake = FakeBuilds()
+    said = "Cannot have more than 0 builds in queue for the account"
+    fake.refuse(operation, "AccountLimitExceededException", said)
+    with pytest.raises(AnsibleECRError, match=rf"{said} \(.*\)\. This is a quota of the account: ask AWS"):
+        (CodeBuildBuild() if operation == "StartBuild" else CodeBuildBatch()).start(fake.client, "p", {})
 
 
 def test_a_batch_says_which_build_failed() -> None:
