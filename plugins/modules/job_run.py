@@ -124,7 +124,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.module import aws_client, failing_readably
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.waiters import SystemClock
-from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.runs import follow
+from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.runs import follow, start
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.runs_batch import BatchJob
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.runs_codebuild import CodeBuildBatch, CodeBuildBuild
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.runs_ecs import EcsTask
@@ -162,11 +162,12 @@ def main() -> None:
     run = RUNS[params["kind"]]
     with failing_readably(module):
         client = aws_client(module, run.service)
-        run_id = look["run_id"] or run.start(client, params["name"], params["overrides"])
+        clock = SystemClock()
+        run_id = look["run_id"] or start(run, client, params["name"], params["overrides"], clock)
         if run_id is None:
             module.exit_json(changed=False, run_id=None, status="WAITING")
         logs = aws_client(module, "logs")
-        seen = follow(run, client, logs, params["name"], run_id, look["marks"], float(look["seconds"]), SystemClock())
+        seen = follow(run, client, logs, params["name"], run_id, look["marks"], float(look["seconds"]), clock)
         module.exit_json(
             changed=True,
             run_id=run_id,

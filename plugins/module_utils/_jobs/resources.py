@@ -36,6 +36,7 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.kinds_s3 impor
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.kinds_scheduler import Schedule
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.kinds_sns import SnsSubscription, SnsTopic
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.kinds_ssm import SsmParameter
+from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.patience import patiently
 
 KINDS: Mapping[str, Kind] = {
     "batch_compute_environment": BatchComputeEnvironment(),
@@ -54,11 +55,6 @@ KINDS: Mapping[str, Kind] = {
 
 SECRET = "(secret)"
 OTHER_SECRET = "(another secret)"
-
-# How services say that they do not know yet of a role, or of what it may do, that was made a moment ago.
-_NOT_YET = ("assume the role", "sts:assumerole", "execution role you provide must allow", "role cannot be assumed")
-_SECONDS_UNTIL_KNOWN = 90.0
-_PAUSE = 5.0
 
 
 @dataclass(frozen=True)
@@ -166,7 +162,7 @@ def converge(
         change = plan(resource, found)
         arn = found.arn if found else None
         if change.changed and not check_mode:
-            arn = _patiently(lambda: apply(connection, resource, found), clock)
+            arn = patiently(lambda: apply(connection, resource, found), clock)
         return replace(change, details={"arn": arn if change.after else None})
 
     return run_each(list(by_label), work, parallel=1)
@@ -182,16 +178,3 @@ def apply(client: Any, resource: Resource, found: Found | None) -> str | None:
     if found is None:
         return kind.create(client, name, resource.wanted, resource.tags)
     return kind.update(client, name, resource.wanted, {**found.tags, **resource.tags}, found)
-
-
-def _patiently(work: Callable[[], str | None], clock: Clock) -> str | None:
-    """IAM needs some seconds until everybody knows of a new role."""
-    deadline = clock.now() + _SECONDS_UNTIL_KNOWN
-    while True:
-        try:
-            return work()
-        except AnsibleECRError as error:
-            said = str(error).lower()
-            if not any(words in said for words in _NOT_YET) or clock.now() + _PAUSE > deadline:
-                raise
-        clock.sleep(_PAUSE)

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.waiters import Clock
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.kind import ask_for
+from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.patience import patiently
 
 _PAUSE = 2.0
 _EVENTS_IN_A_PAGE = 1000
@@ -58,6 +59,11 @@ class Run(ABC):
 
     @abstractmethod
     def state(self, client: Any, name: str, run_id: str) -> State: ...
+
+
+def start(run: Run, client: Any, name: str, overrides: Mapping[str, Any], clock: Clock) -> str | None:
+    """The roles of the job may have been made a moment ago."""
+    return patiently(lambda: run.start(client, name, overrides), clock)
 
 
 @dataclass(frozen=True)

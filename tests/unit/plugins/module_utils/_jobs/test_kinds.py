@@ -110,18 +110,34 @@ def test_none_is_not_said_to_a_new_project() -> None:
     assert "concurrentBuildLimit" not in fake.calls[-1][1]
 
 
-def test_a_role_that_is_not_known_yet_is_waited_for() -> None:
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("InvalidInputException", "CodeBuild is not authorized to perform: sts:AssumeRole on r"),
+        ("InvalidInputException", "Not authorized to perform DescribeSecurityGroups"),
+        ("InvalidParameterException", "Unable to assume the service linked role. Please verify that it exists."),
+    ],
+)
+def test_a_role_that_is_not_known_yet_is_waited_for(code: str, said: str) -> None:
     fake = FakeProjects()
-    fake.refuse("CreateProject", "InvalidInputException", "CodeBuild is not authorized to perform: sts:AssumeRole on r")
+    fake.refuse("CreateProject", code, said)
     assert converge(fake, kind="codebuild_project", definition=project()).details == {"arn": ARN}
     assert fake.operations().count("CreateProject") == 2
 
 
-def test_other_errors_are_told_at_once() -> None:
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("InvalidInputException", "Invalid environment image"),
+        ("AccessDeniedException", "User u is not authorized to perform: codebuild:CreateProject on resource p"),
+    ],
+)
+def test_other_errors_are_told_at_once(code: str, said: str) -> None:
     fake = FakeProjects()
-    fake.refuse("CreateProject", "InvalidInputException", "Invalid environment image")
-    with pytest.raises(AnsibleECRError, match="Failed to create the CodeBuild project jobs: Invalid environment image"):
+    fake.refuse("CreateProject", code, said)
+    with pytest.raises(AnsibleECRError, match=f"Failed to create the CodeBuild project jobs.*: {said}"):
         converge(fake, kind="codebuild_project", definition=project())
+    assert fake.operations().count("CreateProject") == 1
 
 
 def test_an_update_of_a_schedule_sets_nothing_back() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.errors import AnsibleECRError
-from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.runs import Log, Run, State, follow
+from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.runs import Log, Run, State, follow, start
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.runs_batch import BatchJob
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.runs_codebuild import CodeBuildBatch, CodeBuildBuild
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.runs_ecs import EcsTask
@@ -88,6 +88,26 @@ def test_lines_of_several_builds_are_told_apart() -> None:
     done = State("FAILED", ended=True, succeeded=False, logs=[Log("/g", "a", "shard_0"), Log("/g", "b", "shard_1")])
     followed = follow(Script(logs, (done, {})), None, logs.client, "job", "one", {}, 0.0, FakeClock())
     assert followed.lines == ["shard_0: one", "shard_1: two"]
+
+
+class FakeTasks(FakeAws):
+    service = "ecs"
+
+    def _run_task(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        return {"tasks": [{"taskArn": "arn:aws:ecs:r:1:task/c/1"}]}
+
+
+def test_a_start_waits_for_roles_that_are_not_known_yet() -> None:
+    fake, clock = FakeTasks(), FakeClock()
+    said = "ECS was unable to assume the role 'arn:aws:iam::1:role/task' that was provided for this task."
+    fake.refuse("RunTask", "ClientException", said)
+    assert start(EcsTask(), fake.client, "sync", {}, clock) == "arn:aws:ecs:r:1:task/c/1"
+    assert clock.slept == [5.0]
+    for _attempt in range(99):
+        fake.refuse("RunTask", "ClientException", said)
+    with pytest.raises(AnsibleECRError, match="ECS was unable to assume the role"):
+        start(EcsTask(), fake.client, "sync", {}, clock)
+    assert sum(clock.slept) <= 5.0 + 90.0
 
 
 class FakeBuilds(FakeAws):
