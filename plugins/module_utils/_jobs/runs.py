@@ -86,6 +86,11 @@ def follow(
         state = run.state(client, name, run_id)
         for log in state.logs:
             lines += _new_lines(logs, log, reached)
+        if state.ended:
+            # What was written last comes to the log a little later.
+            clock.sleep(_PAUSE)
+            for log in state.logs:
+                lines += _new_lines(logs, log, reached)
         if state.ended or clock.now() >= deadline:
             return Followed(state, lines, reached)
         clock.sleep(min(_PAUSE, max(0.0, deadline - clock.now())))

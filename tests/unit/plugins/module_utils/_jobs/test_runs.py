@@ -83,6 +83,19 @@ def test_the_log_is_read_to_its_end_and_no_line_twice() -> None:
     assert then.state.succeeded
 
 
+def test_lines_that_come_after_the_end_are_read_too() -> None:
+    logs = FakeLogs(a=["one"])
+
+    class LateLines(FakeClock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            logs.streams["a"].append("the verdict")
+
+    done = State("SUCCEEDED", ended=True, succeeded=True, logs=[Log("/g", "a")])
+    followed = follow(Script(logs, (done, {})), None, logs.client, "job", "one", {}, 0.0, LateLines())
+    assert followed.lines == ["one", "the verdict"]
+
+
 def test_lines_of_several_builds_are_told_apart() -> None:
     logs = FakeLogs(a=["one"], b=["two"])
     done = State("FAILED", ended=True, succeeded=False, logs=[Log("/g", "a", "shard_0"), Log("/g", "b", "shard_1")])
