@@ -30,10 +30,9 @@ class SsmParameter(Kind):
         if answer is None:
             return None
         value = answer["Parameter"]
-        by_name = [{"Key": "Name", "Option": "Equals", "Values": [name]}]
-        described = ask(client, "describe_parameters", doing, ParameterFilters=by_name)["Parameters"]
+        described = _described(client, name, doing)
         tags = ask(client, "list_tags_for_resource", doing, ResourceType="Parameter", ResourceId=name)["TagList"]
-        fields = {**(described[0] if described else {}), "Type": value["Type"], "Value": value["Value"]}
+        fields = {**described, "Type": value["Type"], "Value": value["Value"]}
         return Found(fields, value["ARN"], {tag["Key"]: tag["Value"] for tag in tags})
 
     def create(self, client: Any, name: str, wanted: Fields, tags: Mapping[str, str]) -> str:
@@ -55,3 +54,13 @@ class SsmParameter(Kind):
 
     def delete(self, client: Any, name: str, found: Found) -> None:
         ask(client, "delete_parameter", f"delete {self.says} {name}", Name=name)
+
+
+def _described(client: Any, name: str, doing: str) -> Fields:
+    """A page may be empty, and yet not the last one."""
+    by_name: Fields = {"ParameterFilters": [{"Key": "Name", "Option": "Equals", "Values": [name]}]}
+    while True:
+        page = ask(client, "describe_parameters", doing, **by_name)
+        if page["Parameters"] or not page.get("NextToken"):
+            return dict(page["Parameters"][0]) if page["Parameters"] else {}
+        by_name["NextToken"] = page["NextToken"]

@@ -61,8 +61,10 @@ class FakeParameters(FakeAws):
     def _get_parameter(self, _request: Mapping[str, Any]) -> dict[str, Any]:
         return {"Parameter": {"Name": "/p", "Type": "SecureString", "Value": "old token", "ARN": "arn:aws:ssm:x"}}
 
-    def _describe_parameters(self, _request: Mapping[str, Any]) -> dict[str, Any]:
-        return {"Parameters": []}
+    def _describe_parameters(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        if "NextToken" not in request:
+            return {"Parameters": [], "NextToken": "more"}
+        return {"Parameters": [{"Name": "/p", "Type": "SecureString", "KeyId": "alias/aws/ssm"}]}
 
     def _list_tags_for_resource(self, _request: Mapping[str, Any]) -> dict[str, Any]:
         return {"TagList": []}
@@ -173,6 +175,13 @@ def test_what_has_not_the_tags_stays(tags: dict[str, str], goes: bool) -> None:
     change = converge(fake, kind="codebuild_project", definition=None, state="absent", tags={"ours": "a"})
     assert change.changed is goes
     assert ("DeleteProject" in fake.operations()) is goes
+
+
+def test_a_description_may_come_on_a_later_page() -> None:
+    definition = {"Type": "SecureString", "KeyId": "alias/aws/ssm"}
+    assert not converge(
+        FakeParameters(), kind="ssm_parameter", name="/p", secret="old token", definition=definition
+    ).changed
 
 
 def test_what_is_wrong_is_told_before_aws_is_asked() -> None:
