@@ -36,6 +36,7 @@ def parts(given: Mapping[str, Any]) -> Document:
         "names": cloner.names,
         "repositories": images.repositories,
         "files": job_files(cloner, images.options),
+        "installs": not cloner.own_image,
         "roles": wanted_roles,
         "roles_of_no_use": [{"name": cloner.role(purpose)} for purpose in _PURPOSES[len(wanted_roles) :]],
         "token": resources.token(cloner),

@@ -35,7 +35,7 @@ def project(cloner: Cloner, engine: bool) -> Document:
         "image": cloner.image or curated,
         "computeType": cloner.compute_type,
         "privilegedMode": engine,
-        "imagePullCredentialsType": "SERVICE_ROLE" if cloner.image else "CODEBUILD",
+        "imagePullCredentialsType": "SERVICE_ROLE" if cloner.own_image else "CODEBUILD",
         "environmentVariables": _variables(cloner),
     }
     vpc = cloner.vpc and {
@@ -54,7 +54,7 @@ def project(cloner: Cloner, engine: bool) -> Document:
         "source": {
             "type": "S3",
             "location": f"{cloner.bucket_name}/{cloner.key}",
-            "buildspec": buildspec(cloner.fan_out, own_image=bool(cloner.image)),
+            "buildspec": buildspec(cloner.fan_out, own_image=cloner.own_image),
         },
         "artifacts": {"type": "NO_ARTIFACTS"},
         "cache": {"type": "NO_CACHE"},

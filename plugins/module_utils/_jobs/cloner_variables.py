@@ -106,6 +106,11 @@ class Cloner:
         return int(self.fan_out) > 1
 
     @property
+    def own_image(self) -> bool:
+        """Those of AWS CodeBuild, whichever one, have nothing that a build needs."""
+        return bool(self.image) and not str(self.image).startswith("aws/codebuild/")
+
+    @property
     def has_login(self) -> bool:
         return bool(self.docker_hub_username or self.docker_hub_secret_arn)
 

@@ -239,6 +239,18 @@ def test_the_buildspec() -> None:
     assert f"arn:aws:ecr:eu-west-1:{ACCOUNT}:repository/tools/runner" in allowed(own)["ecr:GetDownloadUrlForLayer"]
 
 
+def test_another_image_of_aws_is_pulled_and_fitted_out_as_the_usual_one() -> None:
+    document = made(image="aws/codebuild/standard:7.0")
+    environment = document["project"]["definition"]["environment"]
+    assert (environment["image"], environment["imagePullCredentialsType"]) == (
+        "aws/codebuild/standard:7.0",
+        "CODEBUILD",
+    )
+    assert "install" in yaml.safe_load(document["project"]["definition"]["source"]["buildspec"])["phases"]
+    assert document["installs"]
+    assert not made(image="ghcr.io/org/runner:1")["installs"]
+
+
 def test_the_buildspec_is_short_however_long_the_list() -> None:
     document = made(containers={f"team/app{number}": ["1"] for number in range(5000)}, fan_out=100)
     assert len(document["project"]["definition"]["source"]["buildspec"]) < 25_600
