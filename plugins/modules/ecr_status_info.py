@@ -265,7 +265,8 @@ images:
     state:
       description:
         - V(current), V(stale) if the source is another one by now, V(missing), V(on demand) if a cache fetches it when
-          it is pulled, or V(unknown).
+          it is pulled, or V(unknown). What is not in a cache yet is V(missing) if its source does not have it, and
+          V(unknown) if its source cannot be read from here, as the cache may have another login.
       returned: always
       type: str
       sample: current

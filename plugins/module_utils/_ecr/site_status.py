@@ -39,6 +39,7 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.finding impo
 from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.interruption import threads
 from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.model import Present, Source, Wish
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.digest import Digest
+from ansible_collections.stevedore.ecr.plugins.module_utils._oci.errors import NotFound
 
 Document = dict[str, Any]
 Images = Mapping[str, Outcome[list[Document]]]
@@ -126,7 +127,9 @@ def image_state(finding: Finding, way: str, images: Images) -> Document:
     if outcome is None or outcome.result is None:
         state = "unknown"
     elif finding.error is not None or not identifier:
-        state = "unknown" if image or not identifier else "missing"
+        # A cache may have a login, with which it can read what is refused here.
+        may_be_fetched = way == CACHE and not isinstance(finding.error, NotFound)
+        state = "unknown" if image or not identifier or may_be_fetched else "missing"
         problem = str(finding.error or (decision.reason if decision else ""))
     elif image is None:
         state = "missing"

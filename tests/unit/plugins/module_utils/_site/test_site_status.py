@@ -15,6 +15,10 @@ from ansible_collections.stevedore.ecr.plugins.filter.site_parts import words
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr import site_status
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.bulk import Outcome
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.errors import AnsibleECRError
+from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.finding import Finding
+from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.model import Item, Wish
+from ansible_collections.stevedore.ecr.plugins.module_utils._oci.errors import NotFound, Unauthorized
+from ansible_collections.stevedore.ecr.plugins.module_utils._oci.reference import Reference
 from ansible_collections.stevedore.ecr.plugins.module_utils._site.site import read
 from ansible_collections.stevedore.ecr.plugins.module_utils._site.status import (
     BREAKING,
@@ -180,6 +184,25 @@ def test_the_choices_of_the_module_are_the_kinds() -> None:
     options = ecr_status_info.ARGUMENTS["fail_on"]
     assert set(options["choices"]) == set(KINDS)
     assert options["default"] == BREAKING
+
+
+# ------------------------------------------------------------------ what an image is
+
+
+@pytest.mark.parametrize(
+    ("way", "error", "state"),
+    [
+        # The cache has a login of its own.
+        ("cache", Unauthorized("ask ghcr.io", "denied"), "unknown"),
+        ("cache", NotFound("ask ghcr.io", "unknown"), "missing"),
+        ("mirror", Unauthorized("ask ghcr.io", "denied"), "missing"),
+    ],
+)
+def test_an_image_whose_source_cannot_be_read(way: str, error: Exception, state: str) -> None:
+    source, to = Reference.parse("ghcr.io/acme/app:1"), Reference.parse(f"{HERE}/ghcr/acme/app:1")
+    finding = Finding(Item(Wish(source, to.repository), source, to), error=error)
+    told = site_status.image_state(finding, way, {to.repository: Outcome(to.repository, result=[])})
+    assert (told["state"], told["problem"]) == (state, str(error))
 
 
 # ------------------------------------------------------------------ what nobody uses
