@@ -203,8 +203,25 @@ def verdict(answers: Answers, found: Sequence[Document]) -> str:
     breaking, other = sentence(found, BREAKING), sentence(found, [kind for kind in KINDS if kind not in BREAKING])
     if breaking:
         return breaking
-    all_of_them = f"All of {counted(len(answers.images), 'image')} can be pulled" if answers.images else "All is well"
-    return f"{all_of_them}, but {other}" if other else f"{all_of_them}, and nothing is to be done."
+    said = _pullable([one["state"] for one in answers.images], answers.unknown)
+    if other:
+        return f"{said}, but {other}"
+    return (
+        f"{said}." if "unknown" in (one["state"] for one in answers.images) else f"{said}, and nothing is to be done."
+    )
+
+
+def _pullable(states: Sequence[str], unanswered: Sequence[Document]) -> str:
+    """Of images of which none is missing."""
+    unknown = states.count("unknown")
+    if not states:
+        return "Nothing is known to be wrong" if unanswered else "All is well"
+    if unknown:
+        are = "is" if unknown == 1 else "are"
+        return (
+            f"{len(states) - unknown:,} of {counted(len(states), 'image')} can be pulled, {unknown:,} {are} not known"
+        )
+    return "The image can be pulled" if len(states) == 1 else f"All of {counted(len(states), 'image')} can be pulled"
 
 
 def lines(answers: Answers, found: Sequence[Document]) -> list[str]:

@@ -162,7 +162,17 @@ def test_one_sentence() -> None:
     [
         ({}, "All is well, and nothing is to be done."),
         ({"images": [image(), image()]}, "All of 2 images can be pulled, and nothing is to be done."),
-        ({"images": [image("stale")]}, "All of 1 image can be pulled, but 1 image is out of date."),
+        ({"images": [image("stale")]}, "The image can be pulled, but 1 image is out of date."),
+        ({"images": [image("on demand")]}, "The image can be pulled, and nothing is to be done."),
+        ({"images": [image(), image("unknown")]}, "1 of 2 images can be pulled, 1 is not known."),
+        (
+            {"images": [image("unknown"), image("unknown")], "unknown": [{"part": "images", "why": "denied"}]},
+            "0 of 2 images can be pulled, 2 are not known, but 1 question was not answered.",
+        ),
+        (
+            {"unknown": [{"part": "images", "why": "denied"}]},
+            "Nothing is known to be wrong, but 1 question was not answered.",
+        ),
         ({"images": [image("missing"), image("stale")]}, "1 image is missing."),
     ],
 )
