@@ -79,6 +79,62 @@ def test_an_image_that_is_not_there_stops_nothing_else_and_the_end_is_told(cloud
     assert "nginx:1.27" in done.output
 
 
+REGIONS = {"ireland": {"aws_region": "eu-west-1"}, "virginia": {"aws_region": "us-east-1"}}
+
+
+@pytest.fixture
+def regions(playbook: Callable[..., PlaybookRun], tmp_path: Path) -> Callable[..., PlaybookRun]:
+    """regions(playbook, document, *options): a run for two regions, as the documentation writes them down."""
+    inventory = tmp_path / "regions.yml"
+    inventory.write_text(yaml.safe_dump({"all": {"hosts": REGIONS}}))
+
+    def run(name: str, document: Any, *options: str) -> PlaybookRun:
+        (tmp_path / "stevedore.yml").write_text(yaml.safe_dump(document))
+        return playbook(name, "-i", str(inventory), "-e", "stevedore_hosts=all", *options)
+
+    return run
+
+
+def test_regions_of_an_inventory_have_one_file_without_a_region(
+    cloud: Cloud, regions: Callable[..., PlaybookRun], tmp_path: Path
+) -> None:
+    done = regions("stevedore.ecr.site", {"upstreams": {"quay": None}})
+    assert done.status == 0, done.output
+    for host in REGIONS.values():
+        ecr = cloud.client("ecr", region=host["aws_region"])
+        assert ecr.describe_pull_through_cache_rules()["pullThroughCacheRules"]
+    pages = f"status_html={tmp_path}/status-{{{{ inventory_hostname }}}}.html"
+    asked = regions("stevedore.ecr.status", {"upstreams": {"quay": None}}, "-e", pages)
+    assert asked.status == 0, asked.output
+    assert {path.name for path in tmp_path.glob("*.html")} == {"status-ireland.html", "status-virginia.html"}
+
+    refused = regions("stevedore.ecr.site", {"region": "eu-west-1", "upstreams": {"quay": None}})
+    assert refused.status != 0
+    assert "region: is eu-west-1, and the settings of this play lead to us-east-1" in refused.output
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("stevedore.ecr.site", ("--check",)),
+        ("stevedore.ecr.status", ("-e", "status_fail_on=[]")),
+        ("stevedore.ecr.rewrite_references", ("-e", "rewrite_references_paths=.")),
+    ],
+)
+def test_variables_of_the_file_are_given_to_each_playbook_that_reads_it(
+    playbook: Callable[..., PlaybookRun], tmp_path: Path, name: str, options: tuple[str, ...]
+) -> None:
+    login = {"username": "hubuser", "access_token": "{{ docker_hub_token }}"}
+    (tmp_path / "stevedore.yml").write_text(yaml.safe_dump({"upstreams": {"docker-hub": login}, "images": ["nginx:1"]}))
+    (tmp_path / "vault.yml").write_text(yaml.safe_dump({"docker_hub_token": SECRET}))
+    without = playbook(name, *options)
+    assert without.status == 2
+    assert "docker_hub_token" in without.output
+    done = playbook(name, "-e", "@vault.yml", *options)
+    assert "docker_hub_token" not in done.output, done.output
+    assert SECRET not in done.output
+
+
 def rules(cloud: Cloud) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = cloud.client("ecr").describe_pull_through_cache_rules()["pullThroughCacheRules"]
     return found
