@@ -16,6 +16,7 @@ from loopback.client import Cloud
 from running import BIN, playbook_environment, run_playbook
 
 ROOT = Path(__file__).parents[2]
+HUB_HOST = "registry-1.docker.io"
 SHIPPED = {"changelogs", "docs", "examples", "meta", "playbooks", "plugins", "roles"}
 
 
@@ -77,6 +78,36 @@ def test_it_works_where_nothing_else_is_installed(cloud: Cloud, installed: Path,
     again, _output = run()
     assert again == 0
     assert cloud.client("ecr").describe_images(repositoryName="k8s/pause")["imageDetails"]
+
+
+def test_the_quick_start_works_where_nothing_else_is_installed(cloud: Cloud, installed: Path, tmp_path: Path) -> None:
+    """With examples/small.yml of the artefact itself, as it is in the README."""
+    published = [("quay.io", "prometheus/prometheus", "v3.5.0"), ("registry.k8s.io", "pause", "3.10")]
+    for host, repository, tag in [*published, (HUB_HOST, "library/nginx", "1.27")]:
+        cloud.publish(host, repository, tag, platforms=["linux/amd64"])
+    example = installed / "ansible_collections" / "stevedore" / "ecr" / "examples" / "small.yml"
+    told = {
+        "stevedore_file": str(example),
+        "image_mirror_registries": [{"host": "docker.io", "endpoint": cloud.upstreams[HUB_HOST]}],
+    }
+    environment = {**cloud.environment(), "ANSIBLE_COLLECTIONS_PATH": str(installed)}
+
+    def run(*more: str) -> int:
+        done = run_playbook(
+            "stevedore.ecr.site", "-e", json.dumps(told), *more, directory=tmp_path, environment=environment
+        )
+        assert done.status == 0, done.output
+        assert "[WARNING]" not in done.output
+        # The roles tell where they are.
+        assert str(installed) in done.output
+        assert str(ROOT) not in done.output
+        return done.recap["changed"]
+
+    assert run("--check") > 0
+    assert run() > 0
+    assert run() == 0
+    repositories = cloud.client("ecr").describe_repositories()["repositories"]
+    assert {one["repositoryName"] for one in repositories} == {"k8s/pause", "nginx", "quay/prometheus/prometheus"}
 
 
 def test_its_documentation_is_there(installed: Path, tmp_path: Path) -> None:
