@@ -112,6 +112,15 @@ def test_check_then_run_then_run_again_then_away(cloud: Cloud, sync: Sync, engin
     assert sync(state="absent").changed == 0
 
 
+def test_a_run_at_work_does_not_keep_anything_from_going(cloud: Cloud, sync: Sync) -> None:
+    cloud.knobs(tasks__light="RUNNING")
+    sync(run_now="always", wait=False)
+    sync(state="absent")
+    ecs = cloud.client("ecs")
+    assert [one["status"] for one in ecs.describe_clusters(clusters=[NAMESPACE])["clusters"]] == ["INACTIVE"]
+    assert "StopTask" in cloud.operations()
+
+
 def test_what_only_has_the_same_name_stays(cloud: Cloud, sync: Sync) -> None:
     sns, ecs = cloud.client("sns"), cloud.client("ecs")
     topic = sns.create_topic(Name=NAMESPACE)["TopicArn"]

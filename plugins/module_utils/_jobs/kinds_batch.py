@@ -17,6 +17,8 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.waiters import 
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.kind import Fields, Found, Kind, ask, given
 
 _SECONDS = 300.0
+# AWS Batch ends the jobs of a queue that is deleted, some 16 a second.
+_SECONDS_UNTIL_GONE = 900.0
 
 
 class _Switched(Kind):
@@ -66,7 +68,7 @@ class _Switched(Kind):
             lambda: (self._described(client, name) or {}).get("status", "DELETED"),
             lambda status: status == "DELETED",
             what=f"{self.says} {name} to be gone",
-            timeout=_SECONDS,
+            timeout=_SECONDS_UNTIL_GONE,
             clock=self._clock,
         )
 

@@ -12,7 +12,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.waiters import Clock, SystemClock, wait_until
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.kind import Fields, Found, Kind, ask, given
+
+_SECONDS = 300.0
+_TASKS_IN_A_CALL = 100
 
 
 class EcsCluster(Kind):
@@ -20,6 +24,9 @@ class EcsCluster(Kind):
     creation = "CreateCluster"
     named = "clusterName"
     says = "the ECS cluster"
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
 
     def find(self, client: Any, name: str, wanted: Fields) -> Found | None:
         included = ["CONFIGURATIONS", "SETTINGS", "TAGS"]
@@ -43,7 +50,40 @@ class EcsCluster(Kind):
         return found.arn
 
     def delete(self, client: Any, name: str, found: Found) -> None:
-        ask(client, "delete_cluster", f"delete {self.says} {name}", cluster=name)
+        """With its tasks: a cluster that has any cannot go, nor can what they use."""
+        doing = f"delete {self.says} {name}"
+        wait_until(
+            lambda: self._stopping(client, name, doing),
+            lambda tasks: not tasks,
+            what=f"the tasks of {self.says} {name} to stop",
+            timeout=_SECONDS,
+            clock=self._clock,
+        )
+        ask(client, "delete_cluster", doing, cluster=name)
+
+    def _stopping(self, client: Any, name: str, doing: str) -> list[str]:
+        """Stop what runs. What has not come to its end yet."""
+        running = self._tasks(client, name, doing, "RUNNING")
+        for task in running:
+            ask(client, "stop_task", doing, cluster=name, task=task, reason="The cluster is deleted")
+        tasks = [*running, *self._tasks(client, name, doing, "STOPPED")]
+        living: list[str] = []
+        for at in range(0, len(tasks), _TASKS_IN_A_CALL):
+            some = tasks[at : at + _TASKS_IN_A_CALL]
+            described = ask(client, "describe_tasks", doing, cluster=name, tasks=some)["tasks"]
+            living += [task["taskArn"] for task in described if task["lastStatus"] != "STOPPED"]
+        return living
+
+    def _tasks(self, client: Any, name: str, doing: str, wanted: str) -> list[str]:
+        """Those that are to run, or those that are to stop."""
+        fields: Fields = {"cluster": name, "desiredStatus": wanted}
+        tasks: list[str] = []
+        while True:
+            page = ask(client, "list_tasks", doing, **fields)
+            tasks += page["taskArns"]
+            if not page.get("nextToken"):
+                return tasks
+            fields["nextToken"] = page["nextToken"]
 
 
 class EcsTaskDefinition(Kind):

@@ -13,9 +13,11 @@ import pytest
 
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.errors import AnsibleECRError
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs import resources
-from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.kind import given
+from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.kind import Found, given
+from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.kinds_ecs import EcsCluster
 from ansible_collections.stevedore.ecr.tests.unit.support.fake_aws import FakeAws
 from ansible_collections.stevedore.ecr.tests.unit.support.fake_clock import FakeClock
+from ansible_collections.stevedore.ecr.tests.unit.support.fake_ecr import Refused
 
 ARN = "arn:aws:codebuild:eu-west-1:123456789012:project/p"
 TARGET = {"Arn": "arn:aws:scheduler:::aws-sdk:codebuild:startBuild", "RoleArn": "arn:aws:iam::123456789012:role/r"}
@@ -182,6 +184,50 @@ def test_a_description_may_come_on_a_later_page() -> None:
     assert not converge(
         FakeParameters(), kind="ssm_parameter", name="/p", secret="old token", definition=definition
     ).changed
+
+
+class FakeCluster(FakeAws):
+    """With tasks, of which each look at them brings those that stop to their end."""
+
+    service = "ecs"
+
+    def __init__(self, running: int, *, stubborn: bool = False) -> None:
+        super().__init__()
+        self.running = [f"task-{number}" for number in range(running)]
+        self.stopping: list[str] = []
+        self.stubborn = stubborn
+
+    def _list_tasks(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        tasks = self.running if request["desiredStatus"] == "RUNNING" else [*self.stopping, "task-of-old"]
+        at = int(request.get("nextToken", 0))
+        more = {"nextToken": str(at + 1)} if at + 1 < len(tasks) else {}
+        return {"taskArns": tasks[at : at + 1], **more}
+
+    def _stop_task(self, request: Mapping[str, Any]) -> None:
+        self.running.remove(request["task"])
+        self.stopping.append(request["task"])
+
+    def _describe_tasks(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        living = set(self.stopping)
+        if not self.stubborn:
+            self.stopping = []
+        tasks = [{"taskArn": one, "lastStatus": "STOPPING" if one in living else "STOPPED"} for one in request["tasks"]]
+        return {"tasks": tasks}
+
+    def _delete_cluster(self, _request: Mapping[str, Any]) -> None:
+        if self.running or self.stopping:
+            raise Refused("ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active.")
+
+
+def test_the_tasks_of_a_cluster_end_before_it_goes() -> None:
+    fake, clock = FakeCluster(running=3), FakeClock()
+    EcsCluster(clock).delete(fake.client, "jobs", Found({}, "arn"))
+    assert fake.operations().count("StopTask") == 3
+    assert fake.operations()[-1] == "DeleteCluster"
+    assert len(clock.slept) == 1
+    fake = FakeCluster(running=1, stubborn=True)
+    with pytest.raises(AnsibleECRError, match=r"300 s for the tasks of the ECS cluster jobs to stop.*still.*task-0"):
+        EcsCluster(FakeClock()).delete(fake.client, "jobs", Found({}, "arn"))
 
 
 def test_what_is_wrong_is_told_before_aws_is_asked() -> None:
