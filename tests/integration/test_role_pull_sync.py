@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from builds import until
 
 from loopback.client import Cloud
 from running import PlaybookRun
 
+Json = dict[str, Any]
 ROLE = "stevedore.ecr.pull_sync"
 SOURCE = "111122223333"
 HOST = f"{SOURCE}.dkr.ecr.us-east-1.amazonaws.com"
@@ -131,6 +135,52 @@ def test_what_only_has_the_same_name_stays(cloud: Cloud, sync: Sync) -> None:
     sync(state="absent", notify=topic)
     assert [one["TopicArn"] for one in sns.list_topics()["Topics"]] == [topic]
     assert [one["status"] for one in ecs.describe_clusters(clusters=[NAMESPACE])["clusters"]] == ["ACTIVE"]
+
+
+# ------------------------------------------------------------------ what a run has done
+
+
+def journal() -> bytes:
+    image = {
+        "source": "a:1",
+        "destination": "b:1",
+        "repository": "b",
+        "tag": "1",
+        "digest": "sha256:1",
+        "action": "copy",
+    }
+    events: list[tuple[str, Json]] = [("start", {}), ("image", image), ("end", {"totals": {}, "rate_limit": {}})]
+    lines = [{"event": name, "time": "2026-03-01T09:00:00+00:00", "run": "r", **fields} for name, fields in events]
+    return "".join(json.dumps(one) + "\n" for one in lines).encode()
+
+
+def test_a_part_that_left_its_work_to_another_run_is_missed(cloud: Cloud, sync: Sync) -> None:
+    """Its lock was taken, so that it ended well and wrote nothing."""
+    cloud.knobs(tasks__light="RUNNING")
+    batch, s3 = cloud.client("batch"), cloud.client("s3")
+
+    def runs() -> list[Json]:
+        with suppress(batch.exceptions.ClientException):  # there is no queue yet
+            return list(batch.list_jobs(jobQueue=NAMESPACE, jobStatus="PENDING")["jobSummaryList"])
+        return []
+
+    def one_of_two_writes() -> None:
+        try:
+            (run,) = until(runs, patience=200)
+            key = f"{NAMESPACE}/runs/{run['jobId']}/0/journal.jsonl"
+            s3.put_object(Bucket=f"{NAMESPACE}-{cloud.account}-{cloud.region}", Key=key, Body=journal())
+        finally:
+            cloud.knobs(tasks__light=0)
+
+    waiting = {"schedule_state": "DISABLED", "run_now": "always", "wait": True}
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(one_of_two_writes)
+        done = sync(engine="batch", shards=2, **waiting)
+        writing.result()
+    said = "Parts of the run that have done nothing: 1 of 2. Their images are not here"
+    assert said in " ".join(done.run.output.split())
+    assert done.result["verdict"].startswith(f"The image can be pulled from your own ECR. {said}")
+    assert [image["tag"] for image in done.result["images"]] == ["1"]
 
 
 # ------------------------------------------------------------------ what is caught before anything is made

@@ -15,7 +15,7 @@ from typing import Any
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.errors import AnsibleECRError
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs import sync_resources as resources
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.permissions import Document
-from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.sync_images import job, read_images
+from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.sync_images import job, read_images, shards
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.sync_network import egress, network_problems
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.sync_roles import (
     PURPOSES,
@@ -39,11 +39,14 @@ def parts(given: Mapping[str, Any]) -> Document:
     if not wrong:
         wrong += role_problems(sync, images)
     _stop_if(wrong)
+    shared_out = shards(images, sync.shard_count, whole=bool(sync.prune))
     return {
         "names": sync.names,
         "image": sync.image,
         "roles": roles(sync, images),
-        "job": job(sync, images),
+        "job": job(sync, shared_out),
+        # Of so many parts of a run a journal is to be expected.
+        "busy_shards": sum(bool(shard) for shard in shared_out),
         "bucket_policy": resources.bucket_policy(sync),
         "bucket_settings": resources.bucket_settings(sync),
         "source_policies": source_policies(sync, images),

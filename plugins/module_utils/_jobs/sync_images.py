@@ -172,7 +172,7 @@ def shard_of(repository: str, count: int) -> int:
 # ------------------------------------------------------------------ the job
 
 
-def job(sync: Sync, images: Sequence[Image]) -> str:
+def job(sync: Sync, shared_out: Sequence[Sequence[Document]]) -> str:
     """What a run reads: variables of the role image_mirror, and the images of each shard."""
     variables: Document = {
         "image_mirror_create_repositories": sync.creates,
@@ -183,8 +183,7 @@ def job(sync: Sync, images: Sequence[Image]) -> str:
         "image_mirror_prune_protect": list(sync.prune_protect),
         **{f"image_mirror_{name}": value for name, value in defaults(sync).items()},
     }
-    found = shards(images, sync.shard_count, whole=bool(sync.prune))
-    return json.dumps({"variables": variables, "shards": found}, indent=1, sort_keys=True) + "\n"
+    return json.dumps({"variables": variables, "shards": shared_out}, indent=1, sort_keys=True) + "\n"
 
 
 def repository_defaults(sync: Sync) -> Document:

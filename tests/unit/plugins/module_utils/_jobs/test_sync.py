@@ -443,6 +443,11 @@ def test_repositories_that_fit_stay_where_they_are_whatever_else_there_is(sizes:
     )
 
 
+def test_of_a_shard_without_images_no_journal_is_expected() -> None:
+    assert parts(variables(engine="batch", shards=8))["busy_shards"] == 8  # one repository in eight parts
+    assert parts(variables(engine="batch", shards=8, prune="report"))["busy_shards"] == 1
+
+
 def test_one_that_is_larger_than_its_share_is_split() -> None:
     found = shards(images([1000, *[10] * 20]), 8, whole=False)
     parts_of = [option["select"]["part"]["of"] for shard in found for option in shard if option["repository"] == "r/0"]
