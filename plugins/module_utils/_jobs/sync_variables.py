@@ -54,7 +54,30 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _TOPIC = re.compile(r"arn:[\w-]+:sns:[\w-]+:\d{12}:[\w-]+")
 _PATTERN = re.compile(r"[a-z0-9][a-z0-9._/*-]*")
 _KEY = re.compile(r"arn:[\w-]+:kms:[\w-]+:\d{12}:key/[\w-]+")
-_RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288)
+_RETENTION_DAYS = (
+    1,
+    3,
+    5,
+    7,
+    14,
+    30,
+    60,
+    90,
+    120,
+    150,
+    180,
+    365,
+    400,
+    545,
+    731,
+    1096,
+    1827,
+    2192,
+    2557,
+    2922,
+    3288,
+    3653,
+)
 
 
 @dataclass(frozen=True)
@@ -170,6 +193,8 @@ def name_problems(sync: Sync) -> Iterator[str]:
     """Of the variable that all names follow from, also those of what is to go."""
     if not _NAMESPACE.fullmatch(str(sync.namespace)):
         yield f"namespace: must be at most 28 small letters, digits and hyphens, not {sync.namespace!r}"
+    elif sync.namespace.startswith("sg-"):
+        yield "namespace: must not begin with sg-: a security group is called so too, and Amazon EC2 refuses that"
 
 
 def problems(sync: Sync) -> Iterator[str]:

@@ -254,6 +254,14 @@ def test_all_of_what_is_wrong_is_said_at_once() -> None:
         assert problem in said
 
 
+def test_what_amazon_ec2_would_refuse_as_a_name_is_refused() -> None:
+    assert "namespace: must not begin with sg-" in refusal(namespace="sg-sync")
+
+
+def test_logs_are_kept_for_as_long_as_cloudwatch_can() -> None:
+    assert parts(variables(log_retention=3653))
+
+
 # ------------------------------------------------------------------ who may do what
 
 
