@@ -212,7 +212,7 @@ not_read:
       type: str
       sample: it is no text in UTF-8
 lines:
-  description: The same for people, without what is in your own registry already.
+  description: All of it for people, without what is in your own registry already.
   returned: success, and when references are not covered
   type: list
   elements: str
@@ -313,7 +313,7 @@ def results_of(paths: Sequence[str], exclude: Sequence[str], kind: str, aim: Aim
     return results + skipped
 
 
-def summary(results: Iterable[Result]) -> dict[str, Any]:
+def summary(results: Sequence[Result]) -> dict[str, Any]:
     references = [
         {
             "path": result.path,
@@ -327,12 +327,16 @@ def summary(results: Iterable[Result]) -> dict[str, Any]:
         for finding in result.findings
     ]
     counted = Counter(reference["state"] for reference in references)
+    not_read = [{"path": result.path, "reason": result.skipped} for result in results if result.skipped]
     return {
         "references": references,
         "counts": {state: counted[state] for state in STATES},
         # Not `skipped`, which Ansible takes for the whole task.
-        "not_read": [{"path": result.path, "reason": result.skipped} for result in results if result.skipped],
-        "lines": [_line(reference) for reference in references if reference["state"] != OWN],
+        "not_read": not_read,
+        "lines": [
+            *(_line(reference) for reference in references if reference["state"] != OWN),
+            *(f"{one['path']}: not looked at: {one['reason']}" for one in not_read),
+        ],
     }
 
 

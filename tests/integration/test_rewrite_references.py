@@ -169,7 +169,7 @@ def test_a_directory_moves_over(workloads: Workloads) -> None:
     done = workloads.run()
     assert workloads.files == expected
     assert f"{REWRITTEN} rewritten, 0 own, 1 kept, 1 uncovered, 2 unresolved" in done.output
-    assert "web.yaml:19: uncovered: registry.example.com/team/app:9: nothing covers it" in done.output
+    assert '"deploy/web.yaml:19: uncovered: registry.example.com/team/app:9: nothing covers it"' in done.output
     again = workloads.run("--diff")
     assert workloads.files == expected
     assert again.recap["changed"] == 0
@@ -183,6 +183,7 @@ def test_a_file_of_no_known_kind_does_not_hide_what_is_done(workloads: Workloads
     assert done.recap["changed"] == 1
     assert "+++ after: " in done.output
     assert "skipping" not in done.output.partition("TASK [Rewrite references]")[2]
+    assert '"deploy/prod.yaml: not looked at: it does not look like Kubernetes, ' in done.output
 
 
 def test_everything_has_to_be_covered_on_request(workloads: Workloads) -> None:

@@ -135,6 +135,7 @@ def test_what_is_no_text_stops_nothing_else(content: bytes, pod: Path) -> None:
     result = run(pod.parent)
     assert result["changed"]
     assert result["not_read"] == [{"path": str(pod.with_name("image.yaml")), "reason": "it is no text in UTF-8"}]
+    assert result["lines"][1:] == [f"{pod.with_name('image.yaml')}: not looked at: it is no text in UTF-8"]
 
 
 @pytest.mark.parametrize(
