@@ -56,17 +56,21 @@ class Impatience:
 
 @dataclass
 class Engine:
-    """`logins` by registry. `connect` and `read` are how long a silent registry is waited for, in real seconds."""
+    """`logins` by registry. `connect` and `read` are how long a silent registry is waited for, in real seconds.
+
+    `records`: what is in a registry is read whole, to see what it was made of.
+    """
 
     logins: Mapping[str, CredentialSource] = field(default_factory=dict)
     clock: Impatience = field(default_factory=Impatience)
     connect: float = 10.0
     read: float = 20.0
     parallel: int = 4
+    records: bool = False
 
     def into_registry(self, host: str, wishes: Sequence[Wish], **settings: Any) -> Report:
         client = self._client()
-        destination = RegistryDestination(client, host, parallel=self.parallel)
+        destination = RegistryDestination(client, host, parallel=self.parallel, records=self.records)
         try:
             return self._run(client, destination, wishes, settings)
         finally:

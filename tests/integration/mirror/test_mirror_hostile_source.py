@@ -658,6 +658,23 @@ def places(document: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(place for key, value in inner for place in places(value, (*path, key)))]
 
 
+def damage(draw: st.DrawFn, document: Json) -> None:
+    for _number in range(draw(st.integers(1, 3))):
+        place = draw(st.sampled_from(places(document)[1:]))
+        holder: Any = document
+        for key in place[:-1]:
+            holder = holder[key]
+        change = draw(st.sampled_from(["replace", "null", "remove", "repeat"]))
+        if change in ("replace", "null"):
+            holder[place[-1]] = draw(VALUES) if change == "replace" else None
+        elif change == "remove":
+            del holder[place[-1]]
+        elif isinstance(holder, list):
+            holder.append(holder[place[-1]])
+        if not document:
+            break
+
+
 @st.composite
 def damaged(draw: st.DrawFn) -> tuple[bytes, str]:
     """An image or index with one to three things in it that do not belong there, and the type it is served as."""
@@ -674,20 +691,7 @@ def damaged(draw: st.DrawFn) -> tuple[bytes, str]:
         )
     )
     kind = document["mediaType"]
-    for _number in range(draw(st.integers(1, 3))):
-        place = draw(st.sampled_from(places(document)[1:]))
-        holder = document
-        for key in place[:-1]:
-            holder = holder[key]
-        change = draw(st.sampled_from(["replace", "remove", "repeat"]))
-        if change == "replace":
-            holder[place[-1]] = draw(VALUES)
-        elif change == "remove":
-            del holder[place[-1]]
-        elif isinstance(holder, list):
-            holder.append(holder[place[-1]])
-        if not document:
-            break
+    damage(draw, document)
     raw = json.dumps(document).encode()
     if draw(st.integers(0, 9)) == 0:
         cut = draw(st.integers(0, len(raw)))
@@ -728,3 +732,89 @@ def test_whatever_a_manifest_is_it_is_whole_or_not_there(
         assert found.pop((repository, "1")) == raw
         # It may say that it refers to another.
         assert all(tag.startswith("sha256-") for _repository, tag in found)
+
+
+WHOLE_CONFIG = {
+    "architecture": "amd64",
+    "os": "linux",
+    "config": {"Env": ["A=1"], "Labels": {"a": "b"}, "ExposedPorts": {"80/tcp": {}}, "User": "1"},
+    "rootfs": {"type": "layers", "diff_ids": [NOWHERE]},
+    "history": [{"created": "2024-01-01T00:00:00Z", "created_by": "x"}],
+}
+MANNERS: list[Json] = [
+    {"platforms": ["linux/amd64"]},
+    {"dockerfile": ("LABEL a=c", "ENV B=2", "USER 2", "EXPOSE 81")},
+    {"dockerfile": ("WORKDIR /new",)},
+    {"platforms": ["linux/amd64"], "dockerfile": ("ENV B=2",), "referrers": True},
+    {"platforms": ["linux/amd64"], "referrers": True},
+    {"referrers": True},
+]
+TARBALL = gzip.compress(b"\0" * 1024, mtime=0)
+
+
+@st.composite
+def damaged_somewhere(draw: st.DrawFn) -> dict[str, tuple[bytes, str]]:
+    """What is served under which tag or digest: an image and what belongs to it, one of them damaged."""
+    spoilt = draw(st.sampled_from(["config", "image", "index", "signature", "referrers"]))
+    served: dict[str, tuple[bytes, str]] = {}
+
+    def add(name: str, document: Json, *tags: str) -> bytes:
+        kind = str(document.get("mediaType", ""))
+        document = copy.deepcopy(document)
+        if name == spoilt:
+            damage(draw, document)
+            kind = draw(st.sampled_from([kind, kind, "", "application/json", OCI_MANIFEST, OCI_INDEX]))
+        raw = encoded(document)
+        served.update(dict.fromkeys([sha256(raw), *tags], (raw, kind)))
+        return raw
+
+    config = add("config", WHOLE_CONFIG)
+    parts = {"config": descriptor(config, OCI_CONFIG), "layers": [descriptor(TARBALL, OCI_LAYER)]}
+    image, kind = add("image", manifest(**parts)), OCI_MANIFEST
+    if spoilt == "index" or draw(st.booleans()):
+        attestation = manifest(config=descriptor(CONFIG, OCI_CONFIG))
+        about = {"vnd.docker.reference.digest": sha256(image)}
+        beside = listed(add("", attestation), platform={"os": "unknown", "architecture": "unknown"}, annotations=about)
+        image, kind = add("index", index(listed(image), beside)), OCI_INDEX
+    served["1"] = served[sha256(image)]
+    subject = sha256(image).replace(":", "-")
+    signature = add("signature", manifest(subject=descriptor(image, kind), artifactType="a/b"), f"{subject}.sig")
+    add("referrers", index({**descriptor(signature, OCI_MANIFEST), "artifactType": "a/b"}), subject)
+    return served
+
+
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+@given(served=damaged_somewhere(), manner=st.sampled_from(MANNERS))
+def test_whatever_is_damaged_and_however_it_is_wished_for_it_is_whole_or_not_there(
+    evil: Evil,
+    target_registry: DockerRegistry,
+    target: Target,
+    served: dict[str, tuple[bytes, str]],
+    manner: Json,
+) -> None:
+    evil.manifests.clear()
+    evil.blobs.clear()
+    for content in (TARBALL, CONFIG, LAYER):
+        evil.blob(content)
+    for name, (raw, kind) in served.items():
+        evil.manifests[REPOSITORY, name] = (kind, raw)
+        evil.blob(raw)
+    repository = f"fuzz/{sha256(repr((served, manner)).encode()).removeprefix('sha256:')[:20]}"
+    wishes = [wish(f"{evil.host}/{REPOSITORY}", repository, ["1"], **manner)]
+
+    def attempt(**more: Any) -> Report:
+        return Engine(read=5.0, records=True).into_registry(target_registry.host, wishes, **more)
+
+    planned, done = attempt(check_mode=True), attempt()
+    found = target.everything([repository])
+    assert ((repository, "1") in found) == (not done.images[0].has_failed)
+    for report in (planned, done):
+        assert all(entry.reason.isprintable() and len(entry.reason) < 2_000 for entry in report.images)
+    again = attempt()
+    told = [(entry.action, entry.reason) for entry in again.images]
+    assert not again.changed, told
+    assert [entry.has_failed for entry in again.images] == [entry.has_failed for entry in done.images]
