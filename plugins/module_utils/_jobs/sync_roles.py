@@ -140,7 +140,9 @@ def role_problems(sync: Sync, images: Sequence[Image]) -> Iterator[str]:
     for name in sorted(names):
         if sync.repository_patterns and not any(fnmatchcase(name, one) for one in sync.repository_patterns):
             yield f"repository_patterns: none of them stands for {name}, which config.repos has"
-    needed = sum(map(len, (*_source_arns(sync, images), *2 * _destination_arns(sync, images))))
+    # To push, to create, to prune: each has a statement of its own with all destinations.
+    times = 1 + sync.creates + bool(sync.prune)
+    needed = sum(map(len, (*_source_arns(sync, images), *times * _destination_arns(sync, images))))
     if needed > _ROOM_FOR_ARNS:
         yield (
             f"repository_patterns: the names of {len(names)} repositories are more than the policies of a role can "

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.errors import AnsibleECRError
+from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.service_roles import wanted_roles
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.sync import leftovers, parts, running_parts
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.sync_images import Image, Source, shards
 from ansible_collections.stevedore.ecr.plugins.module_utils._mirror import wishes
@@ -306,6 +307,24 @@ def test_too_many_names_for_a_role_want_patterns() -> None:
     assert "stands for team/0000" in refusal(config={"repos": repos}, repository_patterns=["other/*"])
     task = role("task", config={"repos": repos}, repository_patterns=["team/*"])
     assert task["Pull"][-1] == f"arn:aws:ecr:us-east-1:{SOURCE}:repository/team/*"
+
+
+@pytest.mark.parametrize(("mode", "prune"), [("create", "delete"), ("create", False), ("refresh", "delete")])
+def test_names_that_are_too_many_for_a_role_are_refused_before_iam_does(mode: str, prune: str | bool) -> None:
+    counts = range(90, 150, 6)
+    accepted = 0
+    for count in counts:
+        repos = [{"source": f"{HOST}/team/{number:04}/{'x' * 40}"} for number in range(count)]
+        given = variables(config={"mode": mode, "repos": repos}, prune=prune)
+        try:
+            found = parts(given)
+        except AnsibleECRError:
+            break
+        accepted = count
+        more = {"path": None, "permissions_boundary": None}
+        as_texts = ({key: json.dumps(one[key]) for key in ("trust_policy", "policy")} for one in found["roles"])
+        wanted_roles([{**one, **texts, **more} for one, texts in zip(found["roles"], as_texts, strict=True)], "present")
+    assert counts[0] < accepted < counts[-1]
 
 
 def test_our_own_image_is_pulled_from_our_own_repository() -> None:
