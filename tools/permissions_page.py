@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from iam_actions import actions_of, unknown
 
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr import pull_through_cache
-from ansible_collections.stevedore.ecr.plugins.module_utils._jobs import cloner, permissions, sync, sync_roles
+from ansible_collections.stevedore.ecr.plugins.module_utils._jobs import cloner, permissions, sync
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.resources import KINDS
 
 ROOT = Path(__file__).parents[1]
@@ -41,7 +41,7 @@ REGISTRY = {
 
 # Requests of the registry protocol, which are no operations of an API.
 PROTOCOL = {
-    "ecr_image_mirror": (*permissions.INTO, *sync_roles.FROM),
+    "ecr_image_mirror": (*permissions.INTO, *permissions.FROM),
     "job_image": permissions.INTO,
     "ecr_cache_warm": ("ecr:BatchImportUpstreamImage", "ecr:CreateRepository", "ecr:TagResource"),
 }
@@ -318,7 +318,10 @@ def _cache_grants() -> Iterator[Grant]:
 def _cloner_grants() -> Iterator[Grant]:
     given = {
         **_defaults("codebuild_cloner"),
-        "containers": {"hashicorp/vault": ["1.14"]},
+        "containers": {
+            "hashicorp/vault": ["1.14"],
+            "my-app": {"registry": f"{SOURCE}.dkr.ecr.us-east-1.amazonaws.com", "tags": ["1"]},
+        },
         "build_commands": {"hashicorp/vault:1.14": ["RUN mkdir /etc/vault"]},
         "docker_hub_username": "acme",
         "has_token": True,

@@ -31,7 +31,7 @@ def parts(given: Mapping[str, Any]) -> Document:
     cloner = Cloner(given)
     _stop_if(list(problems(cloner)))
     images = read_images(cloner)
-    wanted_roles = roles(cloner, images.repositories, images.need_engine)
+    wanted_roles = roles(cloner, images)
     return {
         "names": cloner.names,
         "repositories": images.repositories,

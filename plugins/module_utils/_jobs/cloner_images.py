@@ -20,6 +20,7 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.cloner_variabl
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.permissions import Document
 from ansible_collections.stevedore.ecr.plugins.module_utils._mirror import wishes
 from ansible_collections.stevedore.ecr.plugins.module_utils._mirror.model import Wish
+from ansible_collections.stevedore.ecr.plugins.module_utils._oci.reference import Reference
 
 HUB = "docker.io"
 # Where the job finds the login; it is in no file.
@@ -47,6 +48,10 @@ class Images:
     @property
     def repositories(self) -> list[str]:
         return sorted({wish.repository for wish in self.wished})
+
+    @property
+    def sources(self) -> list[Reference]:
+        return [wish.source for wish in self.wished]
 
 
 def read_images(cloner: Cloner) -> Images:

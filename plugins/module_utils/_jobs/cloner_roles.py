@@ -12,8 +12,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.aws_registries import ecr_host
+from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.cloner_images import Images
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.cloner_variables import Cloner
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.permissions import (
+    FROM,
     VPC,
     Document,
     allow,
@@ -21,13 +24,14 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.permissions im
     policy,
     trusted,
 )
+from ansible_collections.stevedore.ecr.plugins.module_utils._oci.reference import Reference
 
 # What IAM takes of a role's policies, with some room for the rest of them.
 _ROOM_FOR_ARNS = 40_000
 _OWN_REGISTRY = re.compile(r"(\d{12})\.dkr\.ecr\.([\w-]+)\.[^/]+/([^:@]+)([:@].*)?")
 
 
-def roles(cloner: Cloner, repositories: Sequence[str], engine: bool) -> list[Document]:
+def roles(cloner: Cloner, images: Images) -> list[Document]:
     codebuild = trusted("codebuild.amazonaws.com", cloner.account, cloner.project_arn)
     scheduler = trusted("scheduler.amazonaws.com", cloner.account, cloner.arn("scheduler", "schedule-group/default"))
     start = "codebuild:StartBuildBatch" if cloner.sharded else "codebuild:StartBuild"
@@ -35,7 +39,7 @@ def roles(cloner: Cloner, repositories: Sequence[str], engine: bool) -> list[Doc
     if cloner.dead_letter_queue_arn:
         starting.append(allow("DeadLetter", ["sqs:SendMessage"], [cloner.dead_letter_queue_arn]))
     of_a_batch = [f"codebuild:{verb}Build" for verb in ("Start", "Stop", "Retry")]
-    build = list(_build_statements(cloner, repositories, engine))
+    build = list(_build_statements(cloner, images))
     found = [
         _role(cloner, "build", f"What builds of {cloner.project} may do.", codebuild, build),
         _role(cloner, "schedule", f"Starts {cloner.project} on its schedule.", scheduler, starting),
@@ -58,10 +62,14 @@ def _role(
     }
 
 
-def _build_statements(cloner: Cloner, repositories: Sequence[str], engine: bool) -> Iterator[Document]:
+def _build_statements(cloner: Cloner, images: Images) -> Iterator[Document]:
     log = cloner.arn("logs", f"log-group:{cloner.log_group}")
     yield allow("Log", ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"], [log, f"{log}:*"])
-    yield from mirroring(_repository_arns(cloner, repositories), engine=engine)
+    destinations = _repository_arns(cloner, images.repositories)
+    yield from mirroring(destinations, engine=images.need_engine)
+    sources = _source_arns(cloner, images.sources, _ROOM_FOR_ARNS - sum(map(len, destinations)))
+    if sources:
+        yield allow("Pull", FROM, sources)
     yield allow("Job", ["s3:GetObject", "s3:GetObjectVersion"], [f"{cloner.bucket_arn}/{cloner.key}"])
     yield allow("Results", ["s3:PutObject"], [f"{cloner.bucket_arn}/{cloner.results}/*"])
     if cloner.docker_hub_secret_arn:
@@ -85,6 +93,16 @@ def _repository_arns(cloner: Cloner, repositories: Sequence[str]) -> list[str]:
     if sum(map(len, named)) > _ROOM_FOR_ARNS:
         return [cloner.arn("ecr", f"repository/{cloner.namespace}/*")]
     return named
+
+
+def _source_arns(cloner: Cloner, sources: Sequence[Reference], room: int) -> list[str]:
+    """Of those in Amazon ECR, by name, unless that is more than there is room for."""
+    found = [(here, source.repository) for source in sources if (here := ecr_host(source.registry))]
+    named, whole = (
+        sorted({f"arn:{cloner.partition}:ecr:{here.region}:{here.account}:repository/{name}" for here, name in some})
+        for some in (found, [(here, "*") for here, _name in found])
+    )
+    return whole if sum(map(len, named)) > room else named
 
 
 def _network_statements(cloner: Cloner) -> Iterator[Document]:

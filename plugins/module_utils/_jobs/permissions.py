@@ -25,6 +25,8 @@ INTO = (
     "ecr:PutImage",
     "ecr:UploadLayerPart",
 )
+# And of one that they come from, in Amazon ECR too.
+FROM = ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:ListImages")
 # To take away the tag under which an engine pushes before the record is written.
 WITH_ENGINE = ("ecr:BatchDeleteImage",)
 VPC = (

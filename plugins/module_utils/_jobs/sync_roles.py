@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.aws_registries import ecr_host
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.permissions import (
+    FROM,
     INTO,
     Document,
     allow,
@@ -24,8 +25,6 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.permissions im
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.sync_images import Image, Source, repository_defaults
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.sync_variables import Sync
 
-# Nothing but these reaches the account that images come from.
-FROM = ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:ListImages")
 PURPOSES = ("execution", "task", "schedule")
 SID = "StevedorePullSync"
 
@@ -81,6 +80,7 @@ def image_arn(sync: Sync) -> str:
 def _task_statements(sync: Sync, images: Sequence[Image]) -> Iterator[Document]:
     destinations = _destination_arns(sync, images)
     yield allow("Login", ["ecr:GetAuthorizationToken"], ["*"])
+    # Nothing else reaches the account that images come from.
     yield allow("Pull", FROM, _source_arns(sync, images))
     yield allow("Push", INTO, destinations)
     if sync.creates:

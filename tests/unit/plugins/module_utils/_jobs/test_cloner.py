@@ -266,6 +266,21 @@ def test_a_build_may_write_its_repositories_and_no_others() -> None:
     assert not [action for action in found if "*" in action]
 
 
+def pulls(**variables: Any) -> list[str]:
+    (found,) = [one for one in made(**variables)["roles"][0]["policy"]["Statement"] if one["Sid"] == "Pull"]
+    assert found["Action"] == ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:ListImages"]
+    return list(found["Resource"])
+
+
+def test_a_build_may_read_sources_in_amazon_ecr_and_no_others() -> None:
+    there = {"registry": "111122223333.dkr.ecr.us-east-1.amazonaws.com", "tags": ["1"]}
+    arn = "arn:aws:ecr:us-east-1:111122223333:repository"
+    assert pulls(containers={"team/app": there, "redis": ["7"]}) == [f"{arn}/team/app"]
+    assert "Pull" not in [one["Sid"] for one in made()["roles"][0]["policy"]["Statement"]]
+    many = {f"team/app{number:04}": there for number in range(400)}
+    assert pulls(containers=many) == [f"{arn}/*"]
+
+
 def test_the_schedule_s_role_starts_the_project_alone() -> None:
     assert allowed(made(), 1) == {"codebuild:StartBuild": [PROJECT_ARN]}
     queue = f"arn:aws:sqs:eu-west-1:{ACCOUNT}:dead"
