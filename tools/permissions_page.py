@@ -112,6 +112,7 @@ AMAZON = {
             "ec2:RevokeSecurityGroupIngress",
         ],
     ),
+    "ec2_security_group_info": (["ec2:DescribeSecurityGroups"], []),
     "s3_bucket": (
         [
             "s3:GetBucketOwnershipControls",

@@ -230,6 +230,21 @@ def test_a_private_network_without_endpoints_is_caught(cloud: Cloud, sync: Sync)
     assert target == {"Subnets": [subnet], "SecurityGroups": [group["GroupId"]], "AssignPublicIp": "DISABLED"}
 
 
+def test_a_group_of_somebody_else_with_the_same_name_stays(cloud: Cloud, sync: Sync) -> None:
+    ec2 = cloud.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
+    theirs = ec2.create_security_group(GroupName=NAMESPACE, Description="theirs", VpcId=vpc)["GroupId"]
+    by_name = [{"Name": "group-name", "Values": [NAMESPACE]}]
+
+    def groups() -> list[str]:
+        return [one["GroupId"] for one in ec2.describe_security_groups(Filters=by_name)["SecurityGroups"]]
+
+    sync()
+    assert len(groups()) == 2
+    sync(state="absent")
+    assert groups() == [theirs]
+
+
 def test_all_mistakes_are_told_before_anything_is_made(cloud: Cloud, sync: Sync) -> None:
     config = {"mode": "mirror", "repos": [{"source": "docker.io/nginx"}, {"source": f"{HOST}/xx", "tags": ["v[1]"]}]}
     said = sync(fails=True, config=config, schedule="hourly", task_cpu=300).run.output
