@@ -46,8 +46,11 @@ OF_AWS = ("module_utils/_ecr/", "module_utils/_jobs/")
 # Amazon S3 has other names for some permissions than for the operations that they allow.
 S3_ACTIONS = {
     "DeleteBucketLifecycle": "PutLifecycleConfiguration",
+    # As it is called here, with versions.
+    "DeleteObjects": "DeleteObjectVersion",
     "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
     "HeadObject": "GetObject",
+    "ListObjectVersions": "ListBucketVersions",
     "ListObjectsV2": "ListBucket",
     "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
 }

@@ -72,6 +72,7 @@ ONLY = {
         "ecr:GetRegistryPolicy",
         "ecr:PutRegistryPolicy",
     },
+    ("codebuild_cloner", "job_object"): {"s3:DeleteObject", "s3:GetObject", "s3:PutObject"},
     ("image_mirror", "job_object"): {"s3:GetObject", "s3:PutObject"},
 }
 # Modules of amazon.aws, as far as the roles use them: to look, and to change.

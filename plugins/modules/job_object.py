@@ -53,8 +53,10 @@ options:
     description:
       - With V(absent) the object goes, or the objects that O(files) names. Older versions stay, where the bucket keeps
         any.
+      - With V(purged) everything goes whose key begins with O(key), which has to end in V(/), and B(all older versions)
+        go too.
     type: str
-    choices: [present, absent]
+    choices: [present, absent, purged]
     default: present
 attributes:
   check_mode:
@@ -97,7 +99,9 @@ objects:
       description: Whether it was written or deleted, or in check mode would be.
       type: bool
     before:
-      description: The C(sha256) and C(bytes) of what was there; null where there was nothing.
+      description:
+        - The C(sha256) and C(bytes) of what was there; null where there was nothing. With O(state=purged), how many
+          C(versions) there were.
       type: dict
     after:
       description: The C(sha256) and C(bytes) of what is there now; null where there is nothing.
@@ -135,7 +139,7 @@ ARGUMENTS = {
     "paths": {"type": "list", "elements": "path", "default": []},
     "collections": {"type": "dict", "default": {}},
     "kms_key_arn": {"type": "str", "no_log": False},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "state": {"type": "str", "choices": ["present", "absent", "purged"], "default": "present"},
 }
 
 
@@ -146,12 +150,16 @@ def main() -> None:
         required_if=[("state", "present", ("files", "paths"), True)],
     )
     params = module.params
+    bucket = params["bucket"]
     with failing_readably(module):
-        wanted = _wanted(params)
-        client = aws_client(module, "s3")
-        outcomes = objects.converge(
-            client, params["bucket"], wanted, params["kms_key_arn"], check_mode=module.check_mode
-        )
+        if params["state"] == "purged":
+            if not params["key"].endswith("/"):
+                raise AnsibleECRError(f"What is purged is what is below a key that ends in /, not {params['key']}")
+            outcomes = objects.purge(aws_client(module, "s3"), bucket, params["key"], check_mode=module.check_mode)
+        else:
+            wanted = _wanted(params)
+            client = aws_client(module, "s3")
+            outcomes = objects.converge(client, bucket, wanted, params["kms_key_arn"], check_mode=module.check_mode)
         report(module, "objects", outcomes)
 
 

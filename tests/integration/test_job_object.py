@@ -78,6 +78,33 @@ def test_it_goes(cloud: Cloud, module: Run, bucket: str) -> None:
     assert again["actions"] == []
 
 
+def test_what_is_below_a_key_goes_with_all_versions_and_nothing_else(cloud: Cloud, module: Run, bucket: str) -> None:
+    s3 = cloud.client("s3")
+    for key in ("sync/a", "sync/a", "sync/b/c", "synced", "other/sync/a"):
+        s3.put_object(Bucket="jobs", Key=key, Body=b"x")
+    s3.delete_object(Bucket="jobs", Key="sync/a")
+    purge = {"bucket": "jobs", "key": "sync/", "state": "purged"}
+    assert module("job_object", purge, check=True)["actions"] == ["delete 4 versions below sync/"]
+    assert module("job_object", purge)["actions"] == ["delete 4 versions below sync/"]
+    assert versions(cloud) == ["other/sync/a", "synced"]
+    assert "DeleteMarkers" not in s3.list_object_versions(Bucket="jobs")
+    assert not module("job_object", purge).changed
+    assert not module("job_object", {**purge, "bucket": "gone"}).changed
+    assert "a key that ends in /, not sync" in module("job_object", {**purge, "key": "sync"}).msg
+
+
+@pytest.mark.parametrize("missing", ["s3:ListBucketVersions", "s3:DeleteObject"])
+def test_what_may_not_be_purged_is_told(cloud: Cloud, module: Run, bucket: str, missing: str) -> None:
+    cloud.client("s3").put_object(Bucket="jobs", Key="sync/a", Body=b"x")
+    actions = ("s3:ListBucketVersions", "s3:DeleteObject", "s3:DeleteObjectVersion")
+    allowed = [one for one in actions if not one.startswith(missing)]
+    role = cloud.role("operator", [{"Effect": "Allow", "Action": allowed, "Resource": "*"}])
+    result = module("job_object", {"bucket": "jobs", "key": "sync/", "state": "purged"}, credentials=role)
+    assert result.failed
+    assert missing in result.msg
+    assert versions(cloud) == ["sync/a"]
+
+
 def test_the_archive_is_enough_to_run_from(cloud: Cloud, module: Run, bucket: str, tmp_path: Path) -> None:
     module("job_object", arguments())
     raw = cloud.client("s3").get_object(Bucket="jobs", Key=KEY)["Body"].read()

@@ -145,6 +145,31 @@ def test_what_only_has_the_same_name_stays(cloud: Cloud, sync: Sync) -> None:
     assert [one["status"] for one in ecs.describe_clusters(clusters=[NAMESPACE])["clusters"]] == ["ACTIVE"]
 
 
+def test_a_bucket_of_one_s_own_stays_as_it_is(cloud: Cloud, sync: Sync) -> None:
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket="ours", CreateBucketConfiguration={"LocationConstraint": cloud.region})
+    s3.put_bucket_versioning(Bucket="ours", VersioningConfiguration={"Status": "Enabled"})
+    s3.delete_public_access_block(Bucket="ours")
+    who = {"AWS": f"arn:aws:iam::{SOURCE}:root"}
+    allowed = {"Effect": "Allow", "Principal": who, "Action": "s3:GetObject", "Resource": "arn:aws:s3:::ours/*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    s3.put_bucket_policy(Bucket="ours", Policy=policy)
+    s3.put_object(Bucket="ours", Key="payroll", Body=b"ours")
+
+    sync(s3_bucket="ours")
+    assert s3.get_bucket_policy(Bucket="ours")["Policy"] == policy
+    with pytest.raises(s3.exceptions.ClientError, match="NoSuchLifecycleConfiguration"):
+        s3.get_bucket_lifecycle_configuration(Bucket="ours")
+    with pytest.raises(s3.exceptions.ClientError, match="NoSuchPublicAccessBlockConfiguration"):
+        s3.get_public_access_block(Bucket="ours")
+    assert [one["Key"] for one in s3.list_objects_v2(Bucket="ours")["Contents"]] == [f"{NAMESPACE}/job.json", "payroll"]
+
+    sync(s3_bucket="ours", state="absent")
+    assert [one["Key"] for one in s3.list_object_versions(Bucket="ours")["Versions"]] == ["payroll"]
+    assert s3.get_bucket_policy(Bucket="ours")["Policy"] == policy
+    assert sync(s3_bucket="ours", state="absent").changed == 0
+
+
 # ------------------------------------------------------------------ what a run has done
 
 

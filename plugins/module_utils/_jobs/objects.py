@@ -10,7 +10,7 @@ Private to this collection: may change in any release.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,11 +18,12 @@ from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto
 
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.api import retried
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.bulk import Outcome, run_each
-from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.errors import ECRErrorHandler
+from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.errors import AnsibleECRError, ECRErrorHandler
 from ansible_collections.stevedore.ecr.plugins.module_utils._ecr.plan import Change
 
 # An ETag is no digest of what is encrypted with a key of one's own; this is.
 _DIGEST = "sha256"
+_VERSIONS_IN_A_CALL = 1000
 
 
 class _Handler(ECRErrorHandler):
@@ -54,6 +55,42 @@ def _put(client: Any, bucket: str, key: str, content: bytes, digest: str, how: M
 @retried
 def _delete(client: Any, bucket: str, key: str) -> None:
     client.delete_object(Bucket=bucket, Key=key)
+
+
+@_Handler.list_error_handler("list what is in the bucket")
+@retried
+def _versions(client: Any, bucket: str, prefix: str) -> list[dict[str, str]] | None:
+    """With the marks of what was deleted before."""
+    pages = client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix)
+    return [
+        {"Key": one["Key"], "VersionId": one["VersionId"]}
+        for page in pages
+        for one in (*page.get("Versions", []), *page.get("DeleteMarkers", []))
+    ]
+
+
+@_Handler.common_error_handler("delete from the bucket")
+@retried
+def _delete_versions(client: Any, bucket: str, versions: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """What could not be deleted, and why."""
+    answer = client.delete_objects(Bucket=bucket, Delete={"Objects": list(versions), "Quiet": True})
+    return list(answer.get("Errors", []))
+
+
+def purge(client: Any, bucket: str, prefix: str, *, check_mode: bool) -> list[Outcome[Change]]:
+    """Delete all that is below the prefix, with all versions."""
+
+    def work(key: str) -> Change:
+        versions = _versions(client, bucket, key) or []
+        for at in range(0, 0 if check_mode else len(versions), _VERSIONS_IN_A_CALL):
+            for error in _delete_versions(client, bucket, versions[at : at + _VERSIONS_IN_A_CALL]):
+                raise AnsibleECRError(
+                    f"Failed to delete s3://{bucket}/{error['Key']}: {error.get('Message', '')}", code=error.get("Code")
+                )
+        before = {"versions": len(versions)} if versions else None
+        return Change(before, None, [f"delete {len(versions)} versions below {key}"] if versions else [])
+
+    return run_each([prefix], work, parallel=1)
 
 
 def converge(

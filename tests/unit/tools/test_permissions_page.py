@@ -27,7 +27,10 @@ def test_operations_that_aws_does_not_have_are_seen() -> None:
     [
         ("ecr_image_prune", {"ecr:BatchDeleteImage", "ecr:BatchGetImage", "ecr:DescribeImages"}),
         ("ecr_repository_purge", {"ecr:DeleteRepository", "ecr:DescribeRepositories"}),
-        ("job_object", {"s3:DeleteObject", "s3:GetObject", "s3:PutObject"}),
+        (
+            "job_object",
+            {"s3:DeleteObject", "s3:DeleteObjectVersion", "s3:GetObject", "s3:ListBucketVersions", "s3:PutObject"},
+        ),
         ("ecr_registry_info", {"ecr:GetAuthorizationToken"}),
         ("registry_rate_limit_info", set()),
     ],
