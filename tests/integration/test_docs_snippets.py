@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,13 @@ from snippets import Snippet, snippets, snippets_of
 
 from ansible_collections.stevedore.ecr.plugins.module_utils._site.site import read as read_site
 from loopback.client import Cloud
-from running import PlaybookRun, playbook_command, playbook_environment
+from running import playbook_command, playbook_environment, run_playbook
 
 ROOT = Path(__file__).parents[2]
 ALL = snippets(ROOT)
 REGISTRY = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
+# Of registries that the loopback cloud does not have, where their images are.
+STAND_INS = {"docker.elastic.co": "quay.io"}
 RUNNABLE = [snippet for snippet in ALL if snippet.run]
 # What plays know beside the variables of roles: of playbooks, of inventories, and of those who keep a vault.
 OTHER_VARIABLES = {"aws_region", "aws_profile", "all"}
@@ -49,9 +50,9 @@ def test_variables_are_those_of_roles(snippet: Snippet, options: dict[str, dict[
 
 def test_plays_and_tasks_are_understood(tmp_path: Path) -> None:
     paths = []
-    for snippet in ALL:
+    for number, snippet in enumerate(ALL):
         if snippet.plays:
-            paths.append(tmp_path / f"{snippet}.yml")
+            paths.append(tmp_path / f"{number}-{snippet}.yml")
             paths[-1].write_text(yaml.safe_dump(snippet.plays, sort_keys=False))
     assert paths
     done = subprocess.run(
@@ -68,29 +69,55 @@ def test_plays_and_tasks_are_understood(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("snippet", RUNNABLE, ids=str)
-def test_what_is_marked_runs(
-    snippet: Snippet, cloud: Cloud, playbook: Callable[..., PlaybookRun], tmp_path: Path
-) -> None:
+def test_what_is_marked_runs(snippet: Snippet, cloud: Cloud, tmp_path: Path) -> None:
     cloud.knobs(codebuild__light="SUCCEEDED")
+    _furnish(cloud)
+    (tmp_path / "policies.json").write_text("[]")
     for host, repository, tag in snippet.images:
-        cloud.publish(host, repository, tag, platforms=["linux/amd64", "linux/arm64/v8"])
+        cloud.publish(STAND_INS.get(host, host), repository, tag, platforms=["linux/amd64", "linux/arm64/v8"])
     (tmp_path / "stevedore.yml").write_text(snippet.text)
     (tmp_path / "given.yml").write_text(yaml.safe_dump(_given(cloud)))
     name, *options = snippet.command
+    what = snippet.plays if name == "itself" else name
+    if snippet.is_inventory:
+        options += ["-i", "stevedore.yml"]
     # Playbooks read a desired-state file by themselves.
-    own = [] if snippet.is_site else ["-e", "@stevedore.yml"]
-    run = playbook(name, *own, "-e", "@given.yml", *options)
+    elif not snippet.is_site and not snippet.plays:
+        options += ["-e", "@stevedore.yml"]
+    run = run_playbook(
+        what, "-e", "@given.yml", *options, directory=tmp_path, environment=_environment(cloud, tmp_path)
+    )
     assert run.status == 0, run.output
     assert ("[WARNING]" in run.output) == snippet.warns, run.output
+
+
+def _furnish(cloud: Cloud) -> None:
+    """What snippets take to be there."""
+    ecr, iam = cloud.client("ecr"), cloud.client("iam")
+    for repository in ("team/app", "base-images"):
+        ecr.create_repository(repositoryName=repository)
+    for role in ("eks-nodes", "developers"):
+        iam.create_role(RoleName=role, AssumeRolePolicyDocument='{"Version": "2012-10-17", "Statement": []}')
+
+
+def _environment(cloud: Cloud, home: Path) -> dict[str, str]:
+    """With credentials by profiles, as people have them: those of the environment allow no profile beside them."""
+    environment = cloud.environment() | {"AWS_CONFIG_FILE": str(home / "aws.cfg"), "DOCKER_HUB_TOKEN": "hubtoken"}
+    keys = {name: environment.pop(name.upper()) for name in ("aws_access_key_id", "aws_secret_access_key")}
+    lines = "".join(f"{name} = {value}\n" for name, value in keys.items())
+    (home / "aws.cfg").write_text(f"[default]\n{lines}[profile sandbox]\n{lines}")
+    return environment
 
 
 def _given(cloud: Cloud) -> dict[str, Any]:
     login = {"username": "hubuser", "password": "hubtoken"}
     hub = {"host": "docker.io", "endpoint": cloud.upstreams["registry-1.docker.io"], **login}
     others = [{"host": host, "endpoint": url} for host, url in cloud.upstreams.items() if "docker.io" not in host]
+    others += [{"host": host, "endpoint": cloud.upstreams[there]} for host, there in STAND_INS.items()]
     return {
         "docker_hub_user": "hubuser",
         "docker_hub_token": "hubtoken",
+        "vault_docker_hub_token": "hubtoken",
         "image_mirror_registries": [hub, *others],
         # Without an engine here, none can be built.
         "pull_sync_task_image_uri": f"{cloud.account}.dkr.ecr.{cloud.region}.amazonaws.com/runner",
@@ -98,7 +125,9 @@ def _given(cloud: Cloud) -> dict[str, Any]:
 
 
 def test_something_is_marked() -> None:
-    assert len(RUNNABLE) >= 8
+    assert len(RUNNABLE) >= 20
+    # Of those who read no further.
+    assert {ROOT / "README.md", *ROOT.glob("roles/*/README.md")} <= {one.path for one in RUNNABLE}
 
 
 def test_marks_and_blocks_are_found(tmp_path: Path) -> None:

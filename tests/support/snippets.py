@@ -3,7 +3,8 @@
 What is marked is run by tests/integration/test_docs_snippets.py. In front of the block stands, as a comment of its own,
 `.. runnable: PLAYBOOK OPTIONS; images: HOST/REPOSITORY:TAG ...` in a page, the same in `<!-- -->` in Markdown. The
 images are in the registries then. Variables of logins, docker_hub_user and docker_hub_token, are given. With `; warns`
-in place of the images, the run has to warn; else it must not.
+in place of the images, the run has to warn; else it must not. `itself` in place of PLAYBOOK stands for the plays or
+tasks of the block. An inventory is given as one.
 """
 
 from __future__ import annotations
@@ -66,6 +67,10 @@ class Snippet:
         return self.text.startswith("# stevedore.yml")
 
     @property
+    def is_inventory(self) -> bool:
+        return isinstance(self.document, dict) and set(self.document) == {"all"}
+
+    @property
     def command(self) -> list[str]:
         return self.run.partition(";")[0].split()
 
@@ -81,7 +86,12 @@ class Snippet:
 
 
 def snippets(root: Path) -> list[Snippet]:
-    paths = [root / "README.md", *root.glob("roles/*/README.md"), *root.glob("docs/docsite/rst/*.rst")]
+    paths = [
+        root / "README.md",
+        root / "CONTRIBUTING.md",
+        *root.glob("roles/*/README.md"),
+        *root.glob("docs/docsite/rst/*.rst"),
+    ]
     return [snippet for path in sorted(paths) for snippet in snippets_of(path)]
 
 
