@@ -383,6 +383,15 @@ def test_each_action_of_the_execution_role_is_needed_and_named(sync: Sync, sid: 
     assert action in said
 
 
+def test_without_leave_to_write_the_log_it_stays_empty(sync: Sync) -> None:
+    whole = sync.statements("execution")
+    sync.set_statements("execution", without(whole, "Log", "logs:PutLogEvents"))
+    code, said = sync.fire()
+    sync.set_statements("execution", whole)
+    assert code != -1, said
+    assert "TASK [" not in said
+
+
 @pytest.mark.parametrize(("sid", "action"), [("Start", "ecs:RunTask"), ("Pass", "iam:PassRole")])
 def test_each_action_of_the_schedule_is_needed_and_named(sync: Sync, sid: str, action: str) -> None:
     whole = sync.statements("schedule")
