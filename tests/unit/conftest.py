@@ -10,11 +10,6 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
-
-# How long an example takes, or the making of it, says more about the machine than about the code.
-settings.register_profile("unit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("unit")
 
 
 @pytest.fixture(autouse=True)

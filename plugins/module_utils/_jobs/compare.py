@@ -38,7 +38,7 @@ def mentioned(wanted: Any, actual: Any) -> Any:
     if isinstance(wanted, (list, tuple)) and isinstance(actual, (list, tuple)):
         pairs = _pairs(wanted, actual)
         spoken_of = [mentioned(one, other) for one, other in pairs]
-        return spoken_of + [one for one in actual if not any(one is other for _wanted, other in pairs)]
+        return spoken_of + _without(actual, [other for _wanted, other in pairs])
     return actual
 
 
@@ -64,6 +64,14 @@ def _pairs(wanted: Sequence[Any], actual: Sequence[Any]) -> list[tuple[Any, Any]
     if all(isinstance(one, str) for one in [*wanted, *actual]):
         return list(zip(sorted(wanted), sorted(actual), strict=False))
     return list(zip(wanted, actual, strict=False))
+
+
+def _without(members: Sequence[Any], taken: Sequence[Any]) -> list[Any]:
+    """One less for each that is taken, also where several are the same."""
+    left = list(members)
+    for one in taken:
+        left.pop([other is one for other in left].index(True))
+    return left
 
 
 def _name_of(members: Sequence[Any]) -> str | None:

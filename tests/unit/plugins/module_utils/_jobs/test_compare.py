@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.compare import differing, mentioned
@@ -48,5 +48,7 @@ def test_everything_is_as_itself(document: Any) -> None:
 
 
 @given(DOCUMENTS, DOCUMENTS)
+@example([None], [None, None])
+@example(["a"], ["a", "a"])
 def test_what_is_not_mentioned_makes_no_difference(wanted: Any, actual: Any) -> None:
     assert differing(wanted, mentioned(wanted, actual)) == differing(wanted, actual)
