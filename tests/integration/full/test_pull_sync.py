@@ -416,6 +416,14 @@ def test_an_array_covers_everything_once_and_goes_on_after_one_was_killed(sync: 
     assert sync.cloud.client("ecs").describe_clusters(clusters=[NAMESPACE])["clusters"][0]["status"] == "INACTIVE"
     sync.allow()
 
+    whole = sync.statements("schedule")
+    # It is the only one, and a policy without any is none.
+    another = {"Sid": "Look", "Effect": "Allow", "Action": ["batch:DescribeJobs"], "Resource": ["*"]}
+    sync.set_statements("schedule", [another, *without(whole, "Start", "batch:SubmitJob")])
+    refused = sync.cloud.fire(schedule=NAMESPACE)
+    sync.set_statements("schedule", whole)
+    assert "batch:SubmitJob" in str(refused["error"])
+
     batch = sync.cloud.client("batch")
     job = sync.cloud.fire(schedule=NAMESPACE)["answer"]["jobId"]
     sync.cloud.docker("kill", until(lambda: container_of(sync.cloud, VICTIM), patience=120))
@@ -431,9 +439,9 @@ def test_an_array_covers_everything_once_and_goes_on_after_one_was_killed(sync: 
     assert [len(child["attempts"]) for child in children] == [2 if index == VICTIM else 1 for index in range(SHARDS)]
     assert {(name, tag) for name in sync_names(sync) for tag in sync.images(name)} == wanted
 
-    whole = read_results(sync.cloud.client("s3"), made["bucket"], f"{NAMESPACE}/runs/{job}/")
-    assert (whole["journals"], whole["unfinished"]) == (SHARDS, 0)
-    reported = Counter((image["repository"], image["tag"]) for image in whole["images"])
+    found = read_results(sync.cloud.client("s3"), made["bucket"], f"{NAMESPACE}/runs/{job}/")
+    assert (found["journals"], found["unfinished"]) == (SHARDS, 0)
+    reported = Counter((image["repository"], image["tag"]) for image in found["images"])
     assert reported == Counter(dict.fromkeys(wanted, 1))
 
 
