@@ -292,6 +292,7 @@ def test_a_build_sends_the_logins_it_was_given_and_no_other(daemon: Daemon, engi
     assert sent == {"https://index.docker.io/v1/": login, "quay.io": login}
 
 
+@pytest.mark.filterwarnings("ignore:docker-credential-not-there")
 def test_a_helper_for_dockers_logins_that_is_missing_is_named(daemon: Daemon, engine: Engine, tmp_path: Path) -> None:
     keep_logins(tmp_path, credsStore="not-there")
     daemon.on("/images/json", [])
