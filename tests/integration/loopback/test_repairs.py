@@ -43,3 +43,22 @@ def test_a_rule_of_a_security_group_keeps_its_prefix_lists(cloud: Cloud) -> None
     (found,) = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"]
     lists = [one["PrefixListId"] for rule in found["IpPermissionsEgress"] for one in rule["PrefixListIds"]]
     assert sorted(lists) == ["pl-1", "pl-2"]
+
+
+def test_a_policy_that_asks_for_tls_lets_clients_in(cloud: Cloud) -> None:
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket="jobs", CreateBucketConfiguration={"LocationConstraint": cloud.region})
+    s3.put_object(Bucket="jobs", Key="job.json", Body=b"{}")
+
+    def refusing(secure: str) -> str:
+        objects, condition = "arn:aws:s3:::jobs/*", {"Bool": {"aws:SecureTransport": secure}}
+        return policy(
+            {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": objects, "Condition": condition}
+        )
+
+    role = cloud.client("s3", credentials=cloud.role("task", [allow("s3:GetObject")]))
+    s3.put_bucket_policy(Bucket="jobs", Policy=refusing("false"))
+    assert role.get_object(Bucket="jobs", Key="job.json")["Body"].read() == b"{}"
+    s3.put_bucket_policy(Bucket="jobs", Policy=refusing("true"))
+    with refused("AccessDenied", "explicit deny"):
+        role.get_object(Bucket="jobs", Key="job.json")

@@ -17,6 +17,7 @@ def apply() -> None:
     _name_the_resources_of_calls()
     _keep_prefix_lists_of_rules()
     _name_the_role_of_a_session()
+    _take_every_request_for_one_over_tls()
 
 
 class _CloudTime:
@@ -84,6 +85,18 @@ def _name_the_role_of_a_session() -> None:
         if key.lower() != "aws:principalarn":
             return value
         return re.sub(r"^arn:([^:]+):sts::(\d+):assumed-role/([^/]+)/.*", r"arn:\1:iam::\2:role/\3", str(value))
+
+    iam_evaluator._resolve_condition_key = resolve
+
+
+@assumed("clients ask AWS over TLS: that this cloud is asked without is its own affair, and none of policies")
+def _take_every_request_for_one_over_tls() -> None:
+    from ministack.core import iam_evaluator
+
+    inner = iam_evaluator._resolve_condition_key
+
+    def resolve(key: str, context: Any) -> Any:
+        return "true" if key.lower() == "aws:securetransport" else inner(key, context)
 
     iam_evaluator._resolve_condition_key = resolve
 
