@@ -159,6 +159,9 @@ def _container(order: Order, image: str, secrets: dict[str, str], task: Actor | 
     definition = order.definition
     region = order.source_arn.split(":")[3]
     environment = {"AWS_EXECUTION_ENV": "AWS_ECS_FARGATE", "AWS_REGION": region, "AWS_DEFAULT_REGION": region}
+    # Nobody answers there, but the address tells a container which task it belongs to.
+    identity = order.source_arn.rpartition("/")[2]
+    environment["ECS_CONTAINER_METADATA_URI_V4"] = f"http://169.254.170.2/v4/{identity}-0"
     environment |= {**engine.surroundings(), **(container_credentials.environment(task, ending) if task else {})}
     environment |= {one["name"]: one["value"] for one in definition.get("environment") or []}
     entrypoint, command = list(definition.get("entryPoint") or []), list(definition.get("command") or [])
