@@ -11,12 +11,18 @@ import pytest
 from loopback.client import Cloud
 from running import ModuleResult, PlaybookRun, run_module, run_playbook
 
-# Begun last, it would keep one processor busy for minutes when all others have ended.
-LONGEST = "test_role_pull_through_cache.py"
+# Begun last, each of these would keep one processor busy for minutes when all others have ended.
+LONGEST = (
+    "test_role_pull_through_cache.py",
+    "test_examples.py",
+    "test_role_pull_sync.py",
+    "test_molecule.py",
+    "test_role_codebuild_cloner.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name != LONGEST)
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session")
