@@ -244,7 +244,9 @@ def _not_used(role: Role, module: str) -> set[str]:
     """Services of resources and runs that this role has none of."""
     if module not in ("job_resource", "job_run"):
         return set()
-    text = (ROOT / "plugins" / "module_utils" / "_jobs" / role.resources).read_text()
+    # Both roles tell of failures in the same way.
+    jobs = ROOT / "plugins" / "module_utils" / "_jobs"
+    text = "".join((jobs / name).read_text() for name in (role.resources, "notices.py"))
     used = {kind.service for name, kind in KINDS.items() if f'"{name}"' in text}
     return {kind.service for kind in KINDS.values()} - used
 

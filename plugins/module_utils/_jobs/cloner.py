@@ -21,6 +21,7 @@ from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.cloner_variabl
     place_problems,
     problems,
 )
+from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.notices import no_topic
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.permissions import Document
 
 _PURPOSES = ("build", "schedule", "batch")
@@ -63,7 +64,7 @@ def leftovers(given: Mapping[str, Any]) -> Document:
         "names": cloner.names,
         "resources": [
             *({"kind": kind, "name": name, "state": "absent"} for kind, name in kinds.items()),
-            *resources.no_topic(cloner),
+            *no_topic(cloner.own_topic_arn, cloner.notify),
         ],
         "roles": [{"name": cloner.role(purpose)} for purpose in _PURPOSES],
         "repositories": [f"{cloner.namespace}/{name}" for name in cloner.containers],

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import json
 
+from ansible_collections.stevedore.ecr.plugins.module_utils._jobs import notices
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.cloner_images import (
     METRICS_FILE,
     TOKEN_VARIABLE,
     USER_VARIABLE,
 )
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.cloner_variables import MAX_SHARDS, Cloner
-from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.marks import mark
-from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.permissions import Document, policy
+from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.permissions import Document
 
 CURATED = {
     "x86_64": ("LINUX_CONTAINER", "aws/codebuild/amazonlinux-x86_64-standard:5.0"),
@@ -167,41 +167,8 @@ def failures(cloner: Cloner) -> Document:
 
 
 def topic(cloner: Cloner) -> list[Document]:
-    """The topic of our own, for an e-mail address."""
-    if not cloner.mails:
-        return no_topic(cloner)
     publishers = {
         "events.amazonaws.com": cloner.arn("events", f"rule/{cloner.rule}"),
         "cloudwatch.amazonaws.com": cloner.arn("cloudwatch", f"alarm:{cloner.alarm}"),
     }
-    statements = [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": service},
-            "Action": "sns:Publish",
-            "Resource": cloner.own_topic_arn,
-            "Condition": {"ArnEquals": {"aws:SourceArn": arn}},
-        }
-        for service, arn in publishers.items()
-    ]
-    attributes = {"Policy": json.dumps(policy(statements))}
-    return [
-        {
-            "kind": "sns_topic",
-            "name": cloner.project,
-            "definition": {"Attributes": attributes},
-            "tags": {**cloner.tags, **mark(cloner.project)},
-        },
-        {
-            "kind": "sns_subscription",
-            "name": cloner.notify,
-            "definition": {"TopicArn": cloner.topic_arn, "Protocol": "email"},
-        },
-    ]
-
-
-def no_topic(cloner: Cloner) -> list[Document]:
-    """Only one of ours goes. One that is told is somebody's, whatever its name."""
-    if cloner.notify == cloner.own_topic_arn:
-        return []
-    return [{"kind": "sns_topic", "name": cloner.project, "state": "absent", "tags": mark(cloner.project)}]
+    return notices.topic(cloner.own_topic_arn, cloner.notify, publishers, cloner.tags)

@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.limits import ALARM_HOURS, RETENTION_DAYS
+from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.notices import is_mail, notify_problem
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.schedules import schedule_problem
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.errors import InvalidReferenceError
 from ansible_collections.stevedore.ecr.plugins.module_utils._oci.reference import check_repository
@@ -24,34 +26,7 @@ MAX_SHARDS = 100
 ENTRY_KEYS = ("tags", "select", "registry", "platforms", "on_moved_tag", "referrers", "require_match")
 
 _TIMEOUTS = range(5, 2161)
-_ALARM_HOURS = range(169)
-_RETENTION_DAYS = (
-    1,
-    3,
-    5,
-    7,
-    14,
-    30,
-    60,
-    90,
-    120,
-    150,
-    180,
-    365,
-    400,
-    545,
-    731,
-    1096,
-    1827,
-    2192,
-    2557,
-    2922,
-    3288,
-    3653,
-)
 _PREFIX = re.compile(r"[a-z0-9][a-z0-9-]{0,19}")
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
-_TOPIC = re.compile(r"arn:[\w-]+:sns:[\w-]+:\d{12}:[\w-]+")
 _SECRET = re.compile(r"arn:[\w-]+:secretsmanager:[\w-]+:\d{12}:secret:.+")
 
 
@@ -120,7 +95,7 @@ class Cloner:
 
     @property
     def mails(self) -> bool:
-        return _EMAIL.fullmatch(self.notify) is not None
+        return is_mail(self.notify)
 
     @property
     def own_topic_arn(self) -> str:
@@ -180,12 +155,12 @@ def problems(cloner: Cloner) -> Iterator[str]:
         yield f"fan_out: must be a number from 1 to {MAX_SHARDS}, not {cloner.fan_out!r}"
     if cloner.timeout not in _TIMEOUTS:
         yield f"timeout: must be 5 to 2160 minutes, not {cloner.timeout!r}"
-    if cloner.alarm_hours not in _ALARM_HOURS:
+    if cloner.alarm_hours not in ALARM_HOURS:
         yield f"alarm_hours: must be at most 168, or 0 for no alarm, not {cloner.alarm_hours!r}"
-    if cloner.log_retention_days not in _RETENTION_DAYS:
-        yield f"log_retention_days: must be one of {', '.join(map(str, _RETENTION_DAYS))}"
-    if cloner.notify and not (cloner.mails or _TOPIC.fullmatch(cloner.notify)):
-        yield f"notify: must be the ARN of an SNS topic or an e-mail address, not {cloner.notify!r}"
+    if cloner.log_retention_days not in RETENTION_DAYS:
+        yield f"log_retention_days: must be one of {', '.join(map(str, RETENTION_DAYS))}"
+    if notify_problem(cloner.notify):
+        yield notify_problem(cloner.notify)
 
 
 def _container_problems(containers: Any, commands: Mapping[str, Any]) -> Iterator[str]:

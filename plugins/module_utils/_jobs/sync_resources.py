@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from ansible_collections.stevedore.ecr.plugins.module_utils._jobs import notices
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.marks import mark
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.permissions import Document, policy
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.sync_variables import ARCHITECTURES, Sync
@@ -52,17 +53,16 @@ _OF_BATCH = ("batch_job_definition", "batch_job_queue", "batch_compute_environme
 def leftovers(sync: Sync) -> list[Document]:
     """All that may have been made, the last first."""
     schedule_of_ours = {"kind": "schedule", "name": sync.namespace, "state": "absent"}
-    return [schedule_of_ours, *_no_topic(sync), *(_absent(sync, kind) for kind in (*_OF_FARGATE, *_OF_BATCH))]
+    return [
+        schedule_of_ours,
+        *notices.no_topic(sync.own_topic_arn, sync.notify),
+        *(_absent(sync, kind) for kind in (*_OF_FARGATE, *_OF_BATCH)),
+    ]
 
 
 def _absent(sync: Sync, kind: str) -> Document:
     """Only what is ours."""
     return {"kind": kind, "name": sync.namespace, "state": "absent", "tags": mark(sync.namespace)}
-
-
-def _no_topic(sync: Sync) -> list[Document]:
-    """One that is told is somebody's, whatever its name."""
-    return [] if sync.notify == sync.own_topic_arn else [_absent(sync, "sns_topic")]
 
 
 def _resource(sync: Sync, kind: str, definition: Document) -> Document:
@@ -313,29 +313,8 @@ def failures(sync: Sync) -> Document:
 
 
 def topic(sync: Sync) -> list[Document]:
-    """The topic of our own, for an e-mail address."""
-    if not sync.mails:
-        return _no_topic(sync)
     publishers = {
         "events.amazonaws.com": sync.arn("events", f"rule/{sync.rule}"),
         "cloudwatch.amazonaws.com": sync.arn("cloudwatch", f"alarm:{sync.alarm}"),
     }
-    statements = [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": service},
-            "Action": "sns:Publish",
-            "Resource": sync.own_topic_arn,
-            "Condition": {"ArnEquals": {"aws:SourceArn": arn}},
-        }
-        for service, arn in publishers.items()
-    ]
-    attributes = {"Policy": json.dumps(policy(statements))}
-    return [
-        _resource(sync, "sns_topic", {"Attributes": attributes}),
-        {
-            "kind": "sns_subscription",
-            "name": sync.notify,
-            "definition": {"TopicArn": sync.topic_arn, "Protocol": "email"},
-        },
-    ]
+    return notices.topic(sync.own_topic_arn, sync.notify, publishers, sync.tags)

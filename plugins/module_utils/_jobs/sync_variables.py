@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.limits import ALARM_HOURS, RETENTION_DAYS
+from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.notices import is_mail, notify_problem
 from ansible_collections.stevedore.ecr.plugins.module_utils._jobs.schedules import schedule_problem
 
 MODES = ("create", "refresh")
@@ -46,38 +48,11 @@ _MEMORY = {
 }
 _STORAGE = range(21, 201)
 _TIMEOUTS = range(1, 10_081)
-_ALARM_HOURS = range(169)
 _ATTEMPTS = range(1, 11)
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,26}[a-z0-9])?")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
-_TOPIC = re.compile(r"arn:[\w-]+:sns:[\w-]+:\d{12}:[\w-]+")
 _PATTERN = re.compile(r"[a-z0-9][a-z0-9._/*-]*")
 _KEY = re.compile(r"arn:[\w-]+:kms:[\w-]+:\d{12}:key/[\w-]+")
-_RETENTION_DAYS = (
-    1,
-    3,
-    5,
-    7,
-    14,
-    30,
-    60,
-    90,
-    120,
-    150,
-    180,
-    365,
-    400,
-    545,
-    731,
-    1096,
-    1827,
-    2192,
-    2557,
-    2922,
-    3288,
-    3653,
-)
 
 
 @dataclass(frozen=True)
@@ -152,7 +127,7 @@ class Sync:
 
     @property
     def mails(self) -> bool:
-        return _EMAIL.fullmatch(self.notify) is not None
+        return is_mail(self.notify)
 
     @property
     def own_topic_arn(self) -> str:
@@ -214,8 +189,8 @@ def problems(sync: Sync) -> Iterator[str]:
     yield from _network_problems(sync)
     yield from _number_problems(sync)
     yield from _storage_problems(sync)
-    if sync.notify and not (sync.mails or _TOPIC.fullmatch(sync.notify)):
-        yield f"notify: must be the ARN of an SNS topic or an e-mail address, not {sync.notify!r}"
+    if notify_problem(sync.notify):
+        yield notify_problem(sync.notify)
     for pattern in sync.repository_patterns:
         if not isinstance(pattern, str) or not _PATTERN.fullmatch(pattern):
             yield f"repository_patterns: must be names of repositories in which * stands for anything, not {pattern!r}"
@@ -224,13 +199,13 @@ def problems(sync: Sync) -> Iterator[str]:
 def _number_problems(sync: Sync) -> Iterator[str]:
     for name, values, unit in (
         ("timeout", _TIMEOUTS, "minutes"),
-        ("alarm_hours", _ALARM_HOURS, "hours, 0 for no alarm"),
+        ("alarm_hours", ALARM_HOURS, "hours, 0 for no alarm"),
         ("attempts", _ATTEMPTS, "attempts"),
     ):
         if getattr(sync, name) not in values:
             yield f"{name}: must be {values[0]} to {values[-1]} {unit}, not {getattr(sync, name)!r}"
-    if sync.log_retention not in _RETENTION_DAYS:
-        yield f"log_retention: must be one of {', '.join(map(str, _RETENTION_DAYS))}, not {sync.log_retention!r}"
+    if sync.log_retention not in RETENTION_DAYS:
+        yield f"log_retention: must be one of {', '.join(map(str, RETENTION_DAYS))}, not {sync.log_retention!r}"
     if not sync.put_image_rate > 0:
         yield f"put_image_rate: must be more than 0 a second, not {sync.put_image_rate!r}"
 
